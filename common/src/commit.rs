@@ -1,0 +1,503 @@
+//! Commits: one Delta log version as JSON lines, built and parsed.
+//!
+//! Version 0 creates the table; every later version adds the files of sealed manifests. The lines
+//! of a commit follow from its manifests, so that anyone can derive them again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::date::{EventDate, rfc3339};
+use crate::digest::Sha256Digest;
+use crate::error::FormatError;
+use crate::ids::DeliveryId;
+use crate::manifest::{FileEntry, QuarantineEntry};
+use crate::schema::{COLUMNS, ColumnType, column_index, delta_schema_string};
+use crate::stats::{ColumnStats, FileStats, StatValue};
+
+/// Name of the writer feature that keeps other writers out of the table.
+pub const WRITER_FEATURE: &str = "meshledger";
+
+/// Sort of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Version 0: creates the table.
+    Init,
+    /// Adds the files of sealed manifests.
+    Seal,
+}
+
+/// A sealed manifest, as its commit names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestRef {
+    /// The delivery, which gives the manifest's key.
+    pub delivery: DeliveryId,
+    /// SHA-256 of the manifest.
+    pub sha256: Sha256Digest,
+    /// Length of the manifest.
+    pub bytes: u64,
+    /// Indexes of the units that count, if not all do because others were held already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units_kept: Option<Vec<usize>>,
+    /// Quarantine files this commit takes from the manifest (or a sealer wrote for kept units).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// What is ours in `commitInfo`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitNote {
+    /// Archive format.
+    pub format: u32,
+    /// Sort of commit.
+    pub operation: Operation,
+    /// The version this commit is.
+    pub version: u64,
+    /// SHA-256 of the previous version's bytes; absent at version 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_sha256: Option<Sha256Digest>,
+    /// Manifests sealed here.
+    #[serde(default)]
+    pub manifests: Vec<ManifestRef>,
+}
+
+/// A parsed commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// When it was made, milliseconds since 1970 UTC; a claim, no proof.
+    pub timestamp_millis: i64,
+    /// Our note.
+    pub note: CommitNote,
+    /// Table id, at version 0.
+    pub table_id: Option<String>,
+    /// Files added.
+    pub adds: Vec<FileEntry>,
+}
+
+/// What `init` fixes for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// Table id, a UUID in text form.
+    pub table_id: String,
+    /// When, milliseconds since 1970 UTC.
+    pub timestamp_millis: i64,
+    /// Whether a writer feature of our own keeps other Delta writers out.
+    pub fence: bool,
+}
+
+impl Genesis {
+    /// Bytes of version 0.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let note = CommitNote {
+            format: crate::FORMAT,
+            operation: Operation::Init,
+            version: 0,
+            previous_sha256: None,
+            manifests: Vec::new(),
+        };
+        let protocol = if self.fence {
+            json!({
+                "minReaderVersion": 1,
+                "minWriterVersion": 7,
+                "writerFeatures": ["appendOnly", "invariants", WRITER_FEATURE],
+            })
+        } else {
+            json!({"minReaderVersion": 1, "minWriterVersion": 2})
+        };
+        let metadata = json!({
+            "id": self.table_id,
+            "name": crate::schema::EVENTS_TABLE,
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": delta_schema_string(),
+            "partitionColumns": [crate::schema::EVENT_DATE],
+            "createdTime": self.timestamp_millis,
+            "configuration": {
+                "delta.appendOnly": "false",
+                "delta.enableExpiredLogCleanup": "false",
+                "delta.logRetentionDuration": "interval 5218 weeks",
+                "delta.deletedFileRetentionDuration": "interval 5218 weeks",
+                "meshledger.format": crate::FORMAT.to_string(),
+            },
+        });
+        lines(&[
+            commit_info(self.timestamp_millis, &note),
+            json!({"protocol": protocol}),
+            json!({"metaData": metadata}),
+        ])
+    }
+}
+
+/// Bytes of a sealing commit: `commitInfo`, then one `add` a file in the order given.
+pub fn seal_bytes(timestamp_millis: i64, note: &CommitNote, adds: &[FileEntry]) -> Vec<u8> {
+    let mut actions = vec![commit_info(timestamp_millis, note)];
+    actions.extend(adds.iter().map(|file| add_action(file, timestamp_millis)));
+    lines(&actions)
+}
+
+fn commit_info(timestamp_millis: i64, note: &CommitNote) -> Value {
+    let operation = match note.operation {
+        Operation::Init => "CREATE TABLE",
+        Operation::Seal => "WRITE",
+    };
+    json!({"commitInfo": {
+        "timestamp": timestamp_millis,
+        "operation": operation,
+        "operationParameters": {},
+        "isBlindAppend": note.operation == Operation::Seal,
+        "engineInfo": crate::WRITER,
+        "meshledger": note,
+    }})
+}
+
+fn lines(actions: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for action in actions {
+        bytes.extend_from_slice(action.to_string().as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
+    json!({"add": {
+        "path": file.path,
+        "partitionValues": {"event_date": file.event_date},
+        "size": file.bytes,
+        "modificationTime": timestamp_millis,
+        "dataChange": true,
+        "stats": delta_stats(file).to_string(),
+        "tags": {
+            "ma.sha256": file.sha256,
+            "ma.rows": file.rows.to_string(),
+            "ma.segment": file.segment,
+            "ma.event_time_micros_min": file.event_time_micros_min.to_string(),
+            "ma.event_time_micros_max": file.event_time_micros_max.to_string(),
+        },
+    }})
+}
+
+/// Delta statistics: timestamps as text with milliseconds, minima rounded down and maxima up.
+fn delta_stats(file: &FileEntry) -> Value {
+    let mut min = Map::new();
+    let mut max = Map::new();
+    let mut nulls = Map::new();
+    for (name, column) in &file.stats {
+        nulls.insert(name.clone(), json!(column.nulls));
+        let is_time = column_index(name).is_some_and(|i| COLUMNS[i].kind == ColumnType::Timestamp);
+        if let Some(value) = &column.min {
+            min.insert(name.clone(), delta_value(value, is_time, 0));
+        }
+        if let Some(value) = &column.max {
+            max.insert(name.clone(), delta_value(value, is_time, 999));
+        }
+    }
+    json!({"numRecords": file.rows, "minValues": min, "maxValues": max, "nullCount": nulls})
+}
+
+fn delta_value(value: &StatValue, is_time: bool, round_up_micros: i64) -> Value {
+    match value {
+        StatValue::Int(micros) if is_time => {
+            json!(rfc3339(micros.saturating_add(round_up_micros), 3))
+        }
+        StatValue::Int(number) => json!(number),
+        StatValue::Bool(flag) => json!(flag),
+        StatValue::Text(text) => json!(text),
+    }
+}
+
+impl Commit {
+    /// Parses a commit written by this format. Unknown actions, a second `commitInfo`, or numbers
+    /// that contradict each other are errors: nobody else may write this log.
+    ///
+    /// # Errors
+    /// Names the line and what was expected there.
+    pub fn parse(version: u64, bytes: &[u8]) -> Result<Self, FormatError> {
+        let key = crate::layout::commit_key(version);
+        let wrong = |line: usize, expected: &str, found: &str| {
+            FormatError::new(format!("{key} line {}", line + 1), expected, found)
+        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|e| FormatError::new(&key, "UTF-8", e.to_string()))?;
+        if !text.ends_with('\n') {
+            return Err(FormatError::new(&key, "a newline at the end", "none"));
+        }
+        let mut commit: Option<Self> = None;
+        let mut protocol = false;
+        for (number, line) in text.lines().enumerate() {
+            let action: Map<String, Value> = serde_json::from_str(line)
+                .map_err(|e| wrong(number, "a JSON object", &e.to_string()))?;
+            let mut fields = action.into_iter();
+            let (Some((name, body)), None) = (fields.next(), fields.next()) else {
+                return Err(wrong(number, "an object with exactly one action", line));
+            };
+            match (name.as_str(), &mut commit) {
+                ("commitInfo", None) if number == 0 => {
+                    commit = Some(parse_info(version, &body).map_err(|e| e.within(&key))?);
+                }
+                ("protocol", Some(_)) if version == 0 && !protocol => {
+                    check_protocol(&body).map_err(|e| e.within(&key))?;
+                    protocol = true;
+                }
+                ("metaData", Some(commit)) if version == 0 && commit.table_id.is_none() => {
+                    commit.table_id = Some(parse_metadata(&body).map_err(|e| e.within(&key))?);
+                }
+                ("add", Some(commit)) if version > 0 => {
+                    let file = parse_add(body).map_err(|e| e.within(&key))?;
+                    commit.adds.push(file);
+                }
+                _ => return Err(wrong(number, "an action that may stand here", &name)),
+            }
+        }
+        let commit = commit.ok_or_else(|| wrong(0, "commitInfo", "nothing"))?;
+        if version == 0 && (!protocol || commit.table_id.is_none()) {
+            return Err(FormatError::new(&key, "protocol and metaData", "one is missing"));
+        }
+        Ok(commit)
+    }
+}
+
+fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
+    let timestamp_millis = body
+        .get("timestamp")
+        .and_then(Value::as_i64)
+        .ok_or_else(|| FormatError::new("commitInfo.timestamp", "milliseconds", "none"))?;
+    let note = body.get("meshledger").cloned().unwrap_or(Value::Null);
+    let note: CommitNote = serde_json::from_value(note)
+        .map_err(|e| FormatError::new("commitInfo.meshledger", "a commit note", e.to_string()))?;
+    if note.format != crate::FORMAT {
+        let expected = format!("format {}", crate::FORMAT);
+        return Err(FormatError::new("commitInfo", expected, note.format.to_string()));
+    }
+    if note.version != version {
+        let found = note.version.to_string();
+        return Err(FormatError::new("commitInfo version", version.to_string(), found));
+    }
+    if (note.operation == Operation::Init) != (version == 0)
+        || note.previous_sha256.is_none() != (version == 0)
+    {
+        return Err(FormatError::new(
+            "commitInfo",
+            "init without, seal with previous_sha256",
+            format!("{:?}", note.operation),
+        ));
+    }
+    Ok(Commit { timestamp_millis, note, table_id: None, adds: Vec::new() })
+}
+
+fn check_protocol(body: &Value) -> Result<(), FormatError> {
+    match body.get("minReaderVersion").and_then(Value::as_i64) {
+        Some(1) => Ok(()),
+        other => Err(FormatError::new("protocol.minReaderVersion", "1", format!("{other:?}"))),
+    }
+}
+
+fn parse_metadata(body: &Value) -> Result<String, FormatError> {
+    let text = |name: &str| {
+        body.get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| FormatError::new(format!("metaData.{name}"), "text", "none"))
+    };
+    if text("schemaString")? != delta_schema_string() {
+        return Err(FormatError::new("metaData.schemaString", "this format's schema", "another"));
+    }
+    Ok(text("id")?.to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Add {
+    path: String,
+    partition_values: PartitionValues,
+    size: u64,
+    #[serde(rename = "modificationTime")]
+    _modification_time: i64,
+    data_change: bool,
+    stats: String,
+    tags: Tags,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionValues {
+    event_date: EventDate,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tags {
+    #[serde(rename = "ma.sha256")]
+    sha256: Sha256Digest,
+    #[serde(rename = "ma.rows")]
+    rows: String,
+    #[serde(rename = "ma.segment")]
+    segment: crate::ids::SegmentId,
+    #[serde(rename = "ma.event_time_micros_min")]
+    event_time_micros_min: String,
+    #[serde(rename = "ma.event_time_micros_max")]
+    event_time_micros_max: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DeltaStats {
+    num_records: u64,
+    min_values: Map<String, Value>,
+    max_values: Map<String, Value>,
+    null_count: Map<String, Value>,
+}
+
+fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
+    let add: Add = serde_json::from_value(body)
+        .map_err(|e| FormatError::new("add", "this format's add", e.to_string()))?;
+    let number = |name: &str, text: &str| -> Result<i64, FormatError> {
+        text.parse().map_err(|_| FormatError::new(name, "an integer", text))
+    };
+    let rows = number("ma.rows", &add.tags.rows)?;
+    let entry = FileEntry {
+        sha256: add.tags.sha256,
+        bytes: add.size,
+        rows: u64::try_from(rows)
+            .map_err(|_| FormatError::new("ma.rows", "a count", &add.tags.rows))?,
+        segment: add.tags.segment,
+        event_date: add.partition_values.event_date,
+        event_time_micros_min: number("ma.event_time_micros_min", &add.tags.event_time_micros_min)?,
+        event_time_micros_max: number("ma.event_time_micros_max", &add.tags.event_time_micros_max)?,
+        stats: parse_stats(&add.path, &add.stats, rows)?,
+        path: add.path,
+    };
+    if !add.data_change {
+        return Err(FormatError::new(&entry.path, "dataChange true", "false"));
+    }
+    entry.check()?;
+    Ok(entry)
+}
+
+fn parse_stats(path: &str, text: &str, rows: i64) -> Result<FileStats, FormatError> {
+    let place = format!("{path} stats");
+    let stats: DeltaStats = serde_json::from_str(text)
+        .map_err(|e| FormatError::new(&place, "Delta statistics", e.to_string()))?;
+    if i64::try_from(stats.num_records) != Ok(rows) {
+        let found = stats.num_records.to_string();
+        return Err(FormatError::new(&place, format!("numRecords {rows}"), found));
+    }
+    let mut columns = FileStats::new();
+    for (name, nulls) in &stats.null_count {
+        let index = column_index(name)
+            .ok_or_else(|| FormatError::new(&place, "a column of mesh_events", name))?;
+        let kind = COLUMNS[index].kind;
+        let bound = |values: &Map<String, Value>| -> Result<Option<StatValue>, FormatError> {
+            values.get(name).map(|value| stat_value(&place, kind, value)).transpose()
+        };
+        let nulls = nulls
+            .as_u64()
+            .ok_or_else(|| FormatError::new(&place, "a null count", nulls.to_string()))?;
+        let column =
+            ColumnStats { min: bound(&stats.min_values)?, max: bound(&stats.max_values)?, nulls };
+        columns.insert(name.clone(), column);
+    }
+    let unknown = stats
+        .min_values
+        .keys()
+        .chain(stats.max_values.keys())
+        .find(|name| !columns.contains_key(*name));
+    match unknown {
+        Some(name) => Err(FormatError::new(&place, "a nullCount for each column", name)),
+        None => Ok(columns),
+    }
+}
+
+fn stat_value(place: &str, kind: ColumnType, value: &Value) -> Result<StatValue, FormatError> {
+    let parsed = match (kind, value) {
+        (ColumnType::Utf8, Value::String(text)) => Some(StatValue::Text(text.clone())),
+        (ColumnType::Boolean, Value::Bool(flag)) => Some(StatValue::Bool(*flag)),
+        (ColumnType::Int32 | ColumnType::Int64, Value::Number(n)) => n.as_i64().map(StatValue::Int),
+        (ColumnType::Timestamp, Value::String(text)) => millis_text(text).map(StatValue::Int),
+        _ => None,
+    };
+    parsed.ok_or_else(|| FormatError::new(place, format!("a {kind:?} bound"), value.to_string()))
+}
+
+/// Reads exactly the form [`rfc3339`] writes with three digits.
+fn millis_text(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let date: EventDate = date.parse().ok()?;
+    let time = time.strip_suffix('Z')?;
+    let (clock, millis) = time.split_once('.')?;
+    let mut total = 0i64;
+    for part in clock.split(':') {
+        total = total * 60 + part.parse::<i64>().ok()?;
+    }
+    let millis: i64 = millis.parse().ok()?;
+    Some(date.start_micros() + total * 1_000_000 + millis * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::SegmentId;
+
+    fn file() -> FileEntry {
+        let sha256 = Sha256Digest::of(b"file");
+        let event_date = EventDate::of_micros(1_793_614_531_004_321);
+        let delivery = DeliveryId(Sha256Digest::of(b"delivery"));
+        FileEntry {
+            path: crate::layout::data_key(event_date, sha256),
+            sha256,
+            bytes: 4,
+            rows: 3,
+            segment: SegmentId::of(delivery, event_date),
+            event_date,
+            event_time_micros_min: 1_793_614_531_004_321,
+            event_time_micros_max: 1_793_614_531_004_999,
+            stats: FileStats::from([
+                (
+                    "event_time".to_owned(),
+                    ColumnStats {
+                        min: Some(StatValue::Int(1_793_614_531_004_321)),
+                        max: Some(StatValue::Int(1_793_614_531_004_999)),
+                        nulls: 0,
+                    },
+                ),
+                (
+                    "principal".to_owned(),
+                    ColumnStats {
+                        min: Some(StatValue::Text("a\"\u{e9}".to_owned())),
+                        max: None,
+                        nulls: 2,
+                    },
+                ),
+            ]),
+        }
+    }
+
+    #[test]
+    fn a_commit_reads_back_with_time_bounds_rounded_outwards() {
+        let note = CommitNote {
+            format: crate::FORMAT,
+            operation: Operation::Seal,
+            version: 5,
+            previous_sha256: Some(Sha256Digest::of(b"4")),
+            manifests: Vec::new(),
+        };
+        let bytes = seal_bytes(1_793_614_600_000, &note, &[file()]);
+        let commit = Commit::parse(5, &bytes).unwrap();
+        assert_eq!(commit.note, note);
+        let read = &commit.adds[0];
+        assert_eq!(read.event_time_micros_min, file().event_time_micros_min);
+        let time = &read.stats["event_time"];
+        assert_eq!(time.min, Some(StatValue::Int(1_793_614_531_004_000)));
+        assert_eq!(time.max, Some(StatValue::Int(1_793_614_531_005_000)));
+        assert_eq!(read.stats["principal"], file().stats["principal"]);
+    }
+
+    #[test]
+    fn version_zero_reads_back_and_other_versions_refuse_it() {
+        let genesis = Genesis { table_id: "id".into(), timestamp_millis: 1, fence: true };
+        let bytes = genesis.to_bytes();
+        assert_eq!(Commit::parse(0, &bytes).unwrap().table_id.as_deref(), Some("id"));
+        assert!(Commit::parse(1, &bytes).is_err());
+        assert!(Commit::parse(0, &bytes[..bytes.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! Names of units, deliveries and segments, and how each is derived.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::date::EventDate;
+use crate::digest::{Hasher, Sha256Digest};
+use crate::error::FormatError;
+
+/// Names a unit: what its transport never splits. 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnitId(pub Sha256Digest);
+
+impl UnitId {
+    /// The id of a part of a file or stream: SHA-256 of the previous part's id and the SHA-256 of
+    /// the part's bytes. The first part follows [`UnitId::STREAM_START`]. Chaining the digest
+    /// instead of the bytes lets one pass over the bytes serve the id and the manifest.
+    pub fn of_part(previous: UnitId, sha256: Sha256Digest) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(previous.0.as_bytes());
+        hasher.update(sha256.as_bytes());
+        Self(hasher.finish())
+    }
+
+    /// What the first part of a stream takes as its previous part: 32 zero bytes.
+    pub const STREAM_START: UnitId = UnitId(Sha256Digest::from_bytes([0; 32]));
+}
+
+impl fmt::Display for UnitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a delivery: the SHA-256 of its units' ids (32 bytes each) in order. 64 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub Sha256Digest);
+
+impl DeliveryId {
+    /// Derives the id from the ordered units.
+    pub fn of_units<'a>(units: impl IntoIterator<Item = &'a UnitId>) -> Self {
+        let mut hasher = Hasher::new();
+        for unit in units {
+            hasher.update(unit.0.as_bytes());
+        }
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Ok(Self(text.parse()?))
+    }
+}
+
+/// Names a segment: the rows of one delivery for one event date. 32 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId([u8; 16]);
+
+impl SegmentId {
+    /// First 16 bytes of SHA-256(delivery id, the date as `YYYY-MM-DD`).
+    pub fn of(delivery: DeliveryId, date: EventDate) -> Self {
+        Self::derive(&[delivery.0.as_bytes(), date.to_string().as_bytes()])
+    }
+
+    /// The segment a sealer writes when only some units of a delivery are new: first 16 bytes of
+    /// SHA-256(original segment's 16 bytes, the ids of the units kept, in order).
+    pub fn of_kept_units<'a>(
+        original: SegmentId,
+        kept: impl IntoIterator<Item = &'a UnitId>,
+    ) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(&original.0);
+        for unit in kept {
+            hasher.update(unit.0.as_bytes());
+        }
+        Self::truncated(hasher.finish())
+    }
+
+    fn derive(pieces: &[&[u8]]) -> Self {
+        let mut hasher = Hasher::new();
+        for piece in pieces {
+            hasher.update(piece);
+        }
+        Self::truncated(hasher.finish())
+    }
+
+    fn truncated(digest: Sha256Digest) -> Self {
+        let mut id = [0u8; 16];
+        id.copy_from_slice(&digest.as_bytes()[..16]);
+        Self(id)
+    }
+}
+
+impl fmt::Display for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SegmentId {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        let wrong = || FormatError::new("segment", "32 lower-case hex digits", text);
+        if text.len() != 32 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(wrong());
+        }
+        let mut id = [0u8; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| wrong())?;
+        Ok(Self(id))
+    }
+}
+
+impl Serialize for SegmentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SegmentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,144 @@
+//! Every object key of an archive, built and parsed. Nothing else builds a key.
+//!
+//! Keys are relative to the archive URL or, where said so, to the work URL.
+
+use crate::date::EventDate;
+use crate::digest::Sha256Digest;
+use crate::ids::DeliveryId;
+
+/// Prefix of the Delta commits.
+pub const LOG_PREFIX: &str = "_delta_log/";
+/// Prefix of the ledger, reserved; format 0 has none.
+pub const LEDGER_PREFIX: &str = "_ledger/";
+/// Prefix of sealed manifests.
+pub const MANIFESTS_PREFIX: &str = "manifests/";
+/// Prefix of event files.
+pub const DATA_PREFIX: &str = "data/";
+/// Prefix of index files.
+pub const INDEX_PREFIX: &str = "index/";
+/// Prefix of runs of the held index.
+pub const HELD_PREFIX: &str = "index/held/";
+/// Prefix of quarantine files.
+pub const QUARANTINE_PREFIX: &str = "quarantine/";
+/// Prefix, under the work URL, of manifests that wait for a seal.
+pub const INBOX_PREFIX: &str = "inbox/";
+/// Prefix, under the work URL, of manifests that failed a sealer's checks.
+pub const REFUSED_PREFIX: &str = "refused/";
+
+/// Key of the commit of a version: `_delta_log/<20 digits>.json`.
+pub fn commit_key(version: u64) -> String {
+    format!("{LOG_PREFIX}{version:020}.json")
+}
+
+/// Key of an event file: `data/event_date=YYYY-MM-DD/<sha256>.parquet`.
+pub fn data_key(date: EventDate, digest: Sha256Digest) -> String {
+    format!("{DATA_PREFIX}event_date={date}/{digest}.parquet")
+}
+
+/// Key of a quarantine file: `quarantine/<sha256>.parquet`.
+pub fn quarantine_key(digest: Sha256Digest) -> String {
+    format!("{QUARANTINE_PREFIX}{digest}.parquet")
+}
+
+/// Key of a sealed manifest: `manifests/<delivery id>.json`.
+pub fn manifest_key(delivery: DeliveryId) -> String {
+    format!("{MANIFESTS_PREFIX}{delivery}.json")
+}
+
+/// Key, under the work URL, of a waiting manifest: `inbox/<delivery id>.json`.
+pub fn inbox_key(delivery: DeliveryId) -> String {
+    format!("{INBOX_PREFIX}{delivery}.json")
+}
+
+/// Key, under the work URL, of a refused manifest: `refused/<delivery id>-<sha256>.json`; the
+/// digest keeps two refused manifests of one delivery apart.
+pub fn refused_key(delivery: DeliveryId, digest: Sha256Digest) -> String {
+    format!("{REFUSED_PREFIX}{delivery}-{digest}.json")
+}
+
+/// Key of a run of the held index over versions `first` to `last`:
+/// `index/held/<20 digits>-<20 digits>-<sha256>.bin`.
+pub fn held_key(first: u64, last: u64, digest: Sha256Digest) -> String {
+    format!("{HELD_PREFIX}{first:020}-{last:020}-{digest}.bin")
+}
+
+/// What an object of the archive URL is, by its key alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A Delta commit and its version.
+    Commit(u64),
+    /// A sealed manifest.
+    Manifest(DeliveryId),
+    /// An event file.
+    Data(EventDate, Sha256Digest),
+    /// A quarantine file.
+    Quarantine(Sha256Digest),
+    /// A run of the held index: first version, last version, digest.
+    Held(u64, u64, Sha256Digest),
+    /// A name this format does not have.
+    Unknown,
+}
+
+/// Reads a key of the archive URL.
+pub fn parse(key: &str) -> Place {
+    parse_known(key).unwrap_or(Place::Unknown)
+}
+
+fn parse_known(key: &str) -> Option<Place> {
+    if let Some(name) = key.strip_prefix(LOG_PREFIX) {
+        return version_of(name.strip_suffix(".json")?).map(Place::Commit);
+    }
+    if let Some(name) = key.strip_prefix(MANIFESTS_PREFIX) {
+        return name.strip_suffix(".json")?.parse().ok().map(Place::Manifest);
+    }
+    if let Some(name) = key.strip_prefix(DATA_PREFIX) {
+        let (date, file) = name.strip_prefix("event_date=")?.split_once('/')?;
+        let digest = file.strip_suffix(".parquet")?.parse().ok()?;
+        return Some(Place::Data(date.parse().ok()?, digest));
+    }
+    if let Some(name) = key.strip_prefix(QUARANTINE_PREFIX) {
+        return name.strip_suffix(".parquet")?.parse().ok().map(Place::Quarantine);
+    }
+    let mut parts = key.strip_prefix(HELD_PREFIX)?.strip_suffix(".bin")?.splitn(3, '-');
+    let (first, last) = (version_of(parts.next()?)?, version_of(parts.next()?)?);
+    Some(Place::Held(first, last, parts.next()?.parse().ok()?))
+}
+
+/// The delivery a waiting manifest's key names.
+pub fn parse_inbox(key: &str) -> Option<DeliveryId> {
+    key.strip_prefix(INBOX_PREFIX)?.strip_suffix(".json")?.parse().ok()
+}
+
+fn version_of(digits: &str) -> Option<u64> {
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_key_parses_back_and_near_misses_do_not() {
+        let digest = Sha256Digest::of(b"x");
+        let date = EventDate::of_micros(1_793_614_531_000_000);
+        assert_eq!(parse(&commit_key(7)), Place::Commit(7));
+        assert_eq!(parse(&manifest_key(DeliveryId(digest))), Place::Manifest(DeliveryId(digest)));
+        assert_eq!(parse(&data_key(date, digest)), Place::Data(date, digest));
+        assert_eq!(parse(&quarantine_key(digest)), Place::Quarantine(digest));
+        assert_eq!(parse(&held_key(0, 15, digest)), Place::Held(0, 15, digest));
+        assert_eq!(parse_inbox(&inbox_key(DeliveryId(digest))), Some(DeliveryId(digest)));
+        for stray in [
+            "_delta_log/7.json",
+            "_delta_log/00000000000000000007.checkpoint.parquet",
+            "_delta_log/_last_checkpoint",
+            "data/event_date=2026-02-30/00.parquet",
+            "data/readme.txt",
+            "data/event_date=2026-11-02/sub/x.parquet",
+            "",
+        ] {
+            assert_eq!(parse(stray), Place::Unknown, "{stray}");
+        }
+    }
+}

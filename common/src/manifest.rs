@@ -1,0 +1,280 @@
+//! The manifest: what one delivery was and which files hold it.
+//!
+//! It is one JSON object. A sealer and a reader take nothing from it on trust: lengths, digests
+//! and row counts are checked against the files.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::date::EventDate;
+use crate::digest::Sha256Digest;
+use crate::error::FormatError;
+use crate::ids::{DeliveryId, SegmentId, UnitId};
+use crate::layout;
+use crate::stats::FileStats;
+
+/// One delivery, its units and its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Archive format: [`crate::FORMAT`].
+    pub format: u32,
+    /// SHA-256 of the units' ids in order.
+    pub delivery: DeliveryId,
+    /// Where the units came from.
+    pub source: Source,
+    /// Who wrote this manifest, and when.
+    pub provenance: Provenance,
+    /// The units, in delivery order, each once.
+    pub units: Vec<Unit>,
+    /// The event files, one a segment, in date order.
+    pub files: Vec<FileEntry>,
+    /// The quarantine files.
+    pub quarantine: Vec<QuarantineEntry>,
+}
+
+/// Where a delivery's units came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `file`, `stdin`, later `kinesis`, `sqs_s3`, …
+    pub transport: String,
+    /// File name, object, shard; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport_ref: Option<String>,
+    /// Cluster configured for this source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Source format configured: `auto` or a `source_format`.
+    pub format: String,
+}
+
+/// Who wrote a manifest, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Program and version.
+    pub writer: String,
+    /// When the delivery was received, microseconds since 1970 UTC.
+    pub received_at_micros: i64,
+}
+
+/// One unit: its identity, its original bytes, and where its records went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// The unit's id.
+    pub id: UnitId,
+    /// SHA-256 of the unit's original bytes, after decompression.
+    pub sha256: Sha256Digest,
+    /// Length of the unit's original bytes, after decompression.
+    pub bytes: u64,
+    /// Records that became rows.
+    pub events: u64,
+    /// Records in quarantine.
+    pub rejects: u64,
+    /// The unit's rows: at most one contiguous range a segment.
+    pub rows: Vec<RowRange>,
+}
+
+/// A contiguous range of a segment's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowRange {
+    /// The segment.
+    pub segment: SegmentId,
+    /// First `segment_row`.
+    pub first: u64,
+    /// Number of rows, at least 1.
+    pub count: u64,
+}
+
+/// One event file of one segment, as manifests and commits describe it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Key below the archive URL; contains date and digest.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256Digest,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Rows in the file, at least 1.
+    pub rows: u64,
+    /// The segment whose rows these are.
+    pub segment: SegmentId,
+    /// The partition.
+    pub event_date: EventDate,
+    /// Smallest event time, microseconds since 1970 UTC.
+    pub event_time_micros_min: i64,
+    /// Largest event time, microseconds since 1970 UTC.
+    pub event_time_micros_max: i64,
+    /// Bounds and null counts of the columns that carry statistics.
+    pub stats: FileStats,
+}
+
+/// One quarantine file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineEntry {
+    /// Key below the archive URL.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256Digest,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Rejected records in the file.
+    pub rows: u64,
+    /// How many for which reason.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+impl FileEntry {
+    /// Checks that path, date and digest agree and the numbers make sense.
+    ///
+    /// # Errors
+    /// Names the first field that contradicts another.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let expected = layout::data_key(self.event_date, self.sha256);
+        if self.path != expected {
+            return Err(FormatError::new("file path", expected, &self.path));
+        }
+        if self.rows == 0 {
+            return Err(FormatError::new(&self.path, "at least one row", "0 rows"));
+        }
+        let day = (
+            EventDate::of_micros(self.event_time_micros_min),
+            EventDate::of_micros(self.event_time_micros_max),
+        );
+        if self.event_time_micros_min > self.event_time_micros_max
+            || day != (self.event_date, self.event_date)
+        {
+            let found = format!("{} to {}", self.event_time_micros_min, self.event_time_micros_max);
+            return Err(FormatError::new(&self.path, "event times within event_date", found));
+        }
+        Ok(())
+    }
+}
+
+impl QuarantineEntry {
+    /// Checks that path and digest agree.
+    ///
+    /// # Errors
+    /// Names the path if it is not the digest's.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let expected = layout::quarantine_key(self.sha256);
+        if self.path != expected {
+            return Err(FormatError::new("quarantine path", expected, &self.path));
+        }
+        Ok(())
+    }
+}
+
+impl Manifest {
+    /// The manifest's bytes: compact JSON and a newline.
+    ///
+    /// # Errors
+    /// Never for values this crate can hold; the error type is serde's.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a manifest and checks it against itself and its name.
+    ///
+    /// # Errors
+    /// Says which field is missing, unknown or contradicts another.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
+        let manifest: Self = serde_json::from_slice(bytes)
+            .map_err(|e| FormatError::new(name, "a manifest", e.to_string()))?;
+        manifest.check().map_err(|e| e.within(name))?;
+        Ok(manifest)
+    }
+
+    /// Total rows over all files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|f| f.rows).sum()
+    }
+
+    /// Checks everything a manifest says about itself: the delivery id follows from the units,
+    /// no unit twice, files well named, and the units' row ranges tile every segment exactly.
+    ///
+    /// # Errors
+    /// Names the first contradiction.
+    pub fn check(&self) -> Result<(), FormatError> {
+        if self.format != crate::FORMAT {
+            let expected = format!("format {}", crate::FORMAT);
+            return Err(FormatError::new("format", expected, self.format.to_string()));
+        }
+        let derived = DeliveryId::of_units(self.units.iter().map(|u| &u.id));
+        if derived != self.delivery {
+            return Err(FormatError::new(
+                "delivery",
+                derived.to_string(),
+                self.delivery.to_string(),
+            ));
+        }
+        if self.units.is_empty() {
+            return Err(FormatError::new("units", "at least one", "none"));
+        }
+        let mut ids: Vec<UnitId> = self.units.iter().map(|u| u.id).collect();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|w| w[0] == w[1]) {
+            return Err(FormatError::new("units", "each unit once", format!("{} twice", twice[0])));
+        }
+        self.files.iter().try_for_each(FileEntry::check)?;
+        self.quarantine.iter().try_for_each(QuarantineEntry::check)?;
+        self.check_rows()?;
+        let rejects: u64 = self.units.iter().map(|u| u.rejects).sum();
+        let stored: u64 = self.quarantine.iter().map(|q| q.rows).sum();
+        if rejects != stored {
+            return Err(FormatError::new(
+                "quarantine rows",
+                rejects.to_string(),
+                stored.to_string(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self) -> Result<(), FormatError> {
+        let mut next: BTreeMap<SegmentId, u64> = BTreeMap::new();
+        for file in &self.files {
+            if next.insert(file.segment, 0).is_some() {
+                return Err(FormatError::new("files", "one file a segment", &file.path));
+            }
+        }
+        for unit in &self.units {
+            let mut events = 0u64;
+            for range in &unit.rows {
+                let place = format!("unit {} rows of segment {}", unit.id, range.segment);
+                let Some(expected) = next.get_mut(&range.segment) else {
+                    return Err(FormatError::new(place, "a segment of this manifest", "none"));
+                };
+                if range.first != *expected || range.count == 0 {
+                    let found = format!("{} rows from {}", range.count, range.first);
+                    return Err(FormatError::new(place, format!("rows from {expected}"), found));
+                }
+                *expected = expected.saturating_add(range.count);
+                events = events.saturating_add(range.count);
+            }
+            if events != unit.events {
+                let place = format!("unit {} events", unit.id);
+                return Err(FormatError::new(place, events.to_string(), unit.events.to_string()));
+            }
+        }
+        for file in &self.files {
+            let covered = next.get(&file.segment).copied().unwrap_or(0);
+            if covered != file.rows {
+                return Err(FormatError::new(
+                    format!("{} rows", file.path),
+                    format!("{covered} (from the units)"),
+                    file.rows.to_string(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
