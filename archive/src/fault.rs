@@ -1,0 +1,172 @@
+//! A store that loses the request or the answer of a chosen write, fails reads, or dies: for
+//! tests, which repeat a job once for each write it makes.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::ArchiveError;
+use crate::store::{Backend, Digested, Listed, Objects, PutOnce};
+
+/// What is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// Nothing: writes are only counted.
+    Nothing,
+    /// The request: nothing happens, the caller sees an unknown outcome.
+    Request,
+    /// The answer: it happens, the caller sees an unknown outcome.
+    Reply,
+}
+
+/// What happens after the fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Everything works again at once, as after a short disturbance.
+    Heal,
+    /// Nothing works any more, as after a crash, until [`Fault::heal`].
+    Crash,
+}
+
+/// One fault, shared by the stores it was put around. Puts and deletes count as writes, from 0.
+#[derive(Debug)]
+pub struct Fault {
+    at_write: u64,
+    lost: Lost,
+    then: Then,
+    writes: AtomicU64,
+    is_down: AtomicBool,
+    reads_fail: AtomicBool,
+}
+
+impl Fault {
+    /// A fault at the write of this number.
+    pub fn at_write(at_write: u64, lost: Lost, then: Then) -> Arc<Self> {
+        Arc::new(Self {
+            at_write,
+            lost,
+            then,
+            writes: AtomicU64::new(0),
+            is_down: AtomicBool::new(false),
+            reads_fail: AtomicBool::new(false),
+        })
+    }
+
+    /// No fault: counts writes, to learn how many faults there are to try.
+    pub fn none() -> Arc<Self> {
+        Self::at_write(u64::MAX, Lost::Nothing, Then::Heal)
+    }
+
+    /// Writes seen so far.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// Lets everything work again.
+    pub fn heal(&self) {
+        self.is_down.store(false, Ordering::SeqCst);
+        self.reads_fail.store(false, Ordering::SeqCst);
+    }
+
+    /// Makes every read fail until [`Fault::heal`].
+    pub fn fail_reads(&self) {
+        self.reads_fail.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn wrap(self: &Arc<Self>, inner: Arc<dyn Backend>) -> Arc<dyn Backend> {
+        Arc::new(Faulty { inner, fault: Arc::clone(self) })
+    }
+
+    fn read(&self, operation: &'static str, key: &str) -> Result<(), ArchiveError> {
+        if self.is_down.load(Ordering::SeqCst) || self.reads_fail.load(Ordering::SeqCst) {
+            return Err(broken(operation, key));
+        }
+        Ok(())
+    }
+
+    /// What is lost of the write that comes now.
+    fn write(&self) -> Lost {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Lost::Request;
+        }
+        if self.writes.fetch_add(1, Ordering::SeqCst) != self.at_write {
+            return Lost::Nothing;
+        }
+        self.is_down.store(self.then == Then::Crash, Ordering::SeqCst);
+        self.lost
+    }
+}
+
+fn broken(operation: &'static str, key: &str) -> ArchiveError {
+    let source = "fault put in by a test".into();
+    ArchiveError::Store { operation, object: key.to_owned(), source }
+}
+
+/// A store with a fault around it.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn Backend>,
+    fault: Arc<Fault>,
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        self.fault.read("get", key)?;
+        self.inner.get(key, bytes_max).await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError> {
+        self.fault.read("get", key)?;
+        self.inner.get_range(key, range).await
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        self.fault.read("head", key)?;
+        self.inner.head(key).await
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {
+        self.fault.read("get", key)?;
+        self.inner.digest(key).await
+    }
+
+    async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
+        match self.fault.write() {
+            Lost::Nothing => self.inner.put_once(key, bytes).await,
+            Lost::Request => PutOnce::Unknown(broken("put", key)),
+            Lost::Reply => match self.inner.put_once(key, bytes).await {
+                failed @ PutOnce::Failed(_) => failed,
+                _ => PutOnce::Unknown(broken("put", key)),
+            },
+        }
+    }
+
+    async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Listed>, ArchiveError> {
+        self.fault.read("list", prefix)?;
+        self.inner.list_page(prefix, start_after, count_max).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), ArchiveError> {
+        match self.fault.write() {
+            Lost::Nothing => self.inner.delete(key).await,
+            Lost::Request => Err(broken("delete", key)),
+            Lost::Reply => {
+                self.inner.delete(key).await?;
+                Err(broken("delete", key))
+            }
+        }
+    }
+
+    fn objects(&self) -> Result<Objects, ArchiveError> {
+        self.inner.objects()
+    }
+}

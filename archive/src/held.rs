@@ -1,0 +1,188 @@
+//! Which units are held: named by the manifest of any commit ever.
+//!
+//! Read from the runs of the held index where there are some, else from the manifests. Runs are
+//! derived data: their names prove their bytes, and `verify` derives them again.
+
+use std::collections::{BTreeSet, HashSet};
+
+use bytes::Bytes;
+use common::commit::ManifestRef;
+use common::held;
+use common::layout::{self, HELD_PREFIX, Place};
+use common::limits::MANIFEST_BYTES_MAX;
+use common::manifest::Manifest;
+use common::{Sha256Digest, UnitId};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::background;
+use crate::error::ArchiveError;
+use crate::log::Log;
+use crate::store::Store;
+
+/// Manifests read at once.
+const READS_MAX: usize = 32;
+
+/// A set of held units, complete for versions 0 to [`Held::through`].
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    runs: Vec<Run>,
+    units: HashSet<UnitId>,
+    /// Versions covered: the next one not covered.
+    next_version: u64,
+}
+
+/// A run in memory as it is stored: sorted ids of 32 bytes.
+#[derive(Debug, Clone)]
+struct Run(Bytes);
+
+impl Run {
+    fn contains(&self, unit: &UnitId) -> bool {
+        let (ids, _) = self.0.as_chunks::<32>();
+        ids.binary_search(unit.0.as_bytes()).is_ok()
+    }
+}
+
+impl Held {
+    /// Whether the unit is held.
+    pub fn contains(&self, unit: &UnitId) -> bool {
+        self.units.contains(unit) || self.runs.iter().any(|run| run.contains(unit))
+    }
+
+    /// The latest version covered; `None` if none is.
+    pub fn through(&self) -> Option<u64> {
+        self.next_version.checked_sub(1)
+    }
+
+    /// Extends the set to the end of the log. A set that covers nothing yet starts from the runs.
+    ///
+    /// # Errors
+    /// If a run or manifest can not be read, or contradicts its digest.
+    pub(crate) async fn extend(mut self, store: &Store, log: &Log) -> Result<Self, ArchiveError> {
+        let Some(last) = log.version() else { return Ok(self) };
+        if self.next_version > last {
+            return Ok(self);
+        }
+        let mut single = Vec::new();
+        if self.next_version == 0 {
+            let runs = list_runs(store).await?;
+            let spans: Vec<(u64, u64)> = runs.iter().map(|run| (run.0, run.1)).collect();
+            for (first, _, index) in held::cover(&spans, last) {
+                match index.and_then(|index| runs.get(index)) {
+                    Some(run) => self.runs.push(read_run(store, run).await?),
+                    None => single.push(first),
+                }
+            }
+        } else {
+            single.extend(self.next_version..=last);
+        }
+        self.units.extend(units_of_versions(store, log, &single).await?);
+        self.next_version = last.saturating_add(1);
+        Ok(self)
+    }
+}
+
+/// A run's versions and digest, as its name says.
+pub(crate) type RunName = (u64, u64, Sha256Digest);
+
+/// Names of the runs that are there, in order.
+pub(crate) async fn list_runs(store: &Store) -> Result<Vec<RunName>, ArchiveError> {
+    let listed = store.list(HELD_PREFIX, None).await?;
+    Ok(listed
+        .iter()
+        .filter_map(|object| match layout::parse(&object.key) {
+            Place::Held(first, last, digest) => Some((first, last, digest)),
+            _ => None,
+        })
+        .collect())
+}
+
+async fn read_run(store: &Store, &(first, last, digest): &RunName) -> Result<Run, ArchiveError> {
+    let key = layout::held_key(first, last, digest);
+    let object = store.object_url(&key);
+    let Some(bytes) = store.get(&key).await? else {
+        return Err(ArchiveError::Missing { object, expected: "the run just listed".to_owned() });
+    };
+    let name = object.clone();
+    background::run(&name, move || {
+        let found = Sha256Digest::of(&bytes);
+        if found != digest {
+            return Err(ArchiveError::Digest { object, expected: digest, found });
+        }
+        held::decode(&object, &bytes)?;
+        Ok(Run(bytes))
+    })
+    .await?
+}
+
+/// The units named by the manifests of some versions.
+pub(crate) async fn units_of_versions(
+    store: &Store,
+    log: &Log,
+    versions: &[u64],
+) -> Result<BTreeSet<UnitId>, ArchiveError> {
+    let commits = versions.iter().filter_map(|v| log.commits().get(usize::try_from(*v).ok()?));
+    let manifests: Vec<ManifestRef> =
+        commits.flat_map(|sealed| sealed.commit.note.manifests.iter().cloned()).collect();
+    stream::iter(manifests)
+        .map(|named| async move { read_sealed(store, &named).await })
+        .buffer_unordered(READS_MAX)
+        .try_fold(BTreeSet::new(), |mut units, manifest| async move {
+            units.extend(manifest.units.iter().map(|unit| unit.id));
+            Ok(units)
+        })
+        .await
+}
+
+/// Reads a sealed manifest and checks it against its commit.
+pub(crate) async fn read_sealed(
+    store: &Store,
+    named: &ManifestRef,
+) -> Result<Manifest, ArchiveError> {
+    let key = layout::manifest_key(named.delivery);
+    let object = store.object_url(&key);
+    let Some(bytes) = store.get_bounded(&key, MANIFEST_BYTES_MAX).await? else {
+        let expected = "the manifest its commit names".to_owned();
+        return Err(ArchiveError::Missing { object, expected });
+    };
+    let expected = named.sha256;
+    let name = object.clone();
+    background::run(&name, move || {
+        let found = Sha256Digest::of(&bytes);
+        if found != expected {
+            return Err(ArchiveError::Digest { object, expected, found });
+        }
+        Ok(Manifest::from_bytes(&key, &bytes)?)
+    })
+    .await?
+}
+
+/// Bytes of the run over versions `first` to `last`, from the shorter runs and manifests there.
+///
+/// # Errors
+/// If a run or manifest can not be read, or contradicts its digest.
+pub(crate) async fn derive_run(
+    store: &Store,
+    log: &Log,
+    runs: &[RunName],
+    (first, last): (u64, u64),
+) -> Result<Vec<u8>, ArchiveError> {
+    let mut units = BTreeSet::new();
+    let mut single = Vec::new();
+    let mut version = first;
+    while version <= last {
+        let longest = runs
+            .iter()
+            .filter(|run| run.0 == version && run.1 <= last && (run.0, run.1) != (first, last))
+            .max_by_key(|run| run.1);
+        if let Some(run) = longest {
+            let Run(bytes) = read_run(store, run).await?;
+            let (ids, _) = bytes.as_chunks::<32>();
+            units.extend(ids.iter().map(|id| UnitId(Sha256Digest::from_bytes(*id))));
+        } else {
+            single.push(version);
+        }
+        version = longest.map_or(version, |run| run.1).saturating_add(1);
+    }
+    units.extend(units_of_versions(store, log, &single).await?);
+    Ok(held::encode(&units))
+}

@@ -1,0 +1,28 @@
+//! The archive: the only crate that opens the bucket.
+//!
+//! Four seats by least privilege; a seat offers only what its role may do. Deliberately not here:
+//! clocks, environment, SQL, parsing of events, and the decision when to seal.
+
+mod background;
+pub mod encode;
+pub mod error;
+#[cfg(any(test, feature = "fault"))]
+pub mod fault;
+pub mod held;
+pub mod location;
+pub mod log;
+pub mod options;
+#[cfg(any(test, feature = "fault"))]
+pub mod sample;
+pub mod seats;
+pub mod snapshot;
+pub mod store;
+pub mod verify;
+
+pub use encode::{EncodedFile, SegmentEncoder};
+pub use error::{ArchiveError, Remedy};
+pub use location::Location;
+pub use options::StoreOptions;
+pub use seats::{Archive, CommitPut, Created, Reader, Sealer, Writer};
+pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
+pub use store::{Put, Store, Usage};

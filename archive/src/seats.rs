@@ -1,0 +1,155 @@
+//! The seats: what a reader, a writer and a sealer may do, and nothing more.
+//!
+//! The fourth seat, the custodian, who alone deletes data, comes with retention.
+
+mod cache;
+mod sealer;
+mod writer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::commit::{Commit, Genesis};
+use common::layout;
+
+use crate::error::ArchiveError;
+use crate::location::Location;
+use crate::options::StoreOptions;
+use crate::store::{Put, Store};
+
+pub(crate) use cache::Cache;
+pub use sealer::{CommitPut, Sealer};
+pub use writer::Writer;
+
+/// An open archive, from which seats are taken.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    places: Places,
+}
+
+/// The two stores of an archive.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) archive: Store,
+    pub(crate) work: Store,
+}
+
+/// What [`Archive::create`] found or made.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// The archive, open.
+    pub archive: Archive,
+    /// Whether it was made by this call; `false` if it was there.
+    pub is_new: bool,
+    /// Its table id.
+    pub table_id: String,
+}
+
+impl Archive {
+    /// Creates an archive: stores version 0 of the log. One that is there already is opened and
+    /// left as it is.
+    ///
+    /// # Errors
+    /// If the store refuses, or what is there is no archive of this format.
+    pub async fn create(
+        location: &Location,
+        options: &StoreOptions,
+        genesis: &Genesis,
+    ) -> Result<Created, ArchiveError> {
+        let archive = Self::connect(location, options)?;
+        let key = layout::commit_key(0);
+        let put = archive.places.archive.put_new(&key, Bytes::from(genesis.to_bytes())).await?;
+        let table_id = archive.check().await?;
+        // After a lost answer `Created` may be another's equal bytes: the same table id, then.
+        Ok(Created { archive, is_new: put == Put::Created, table_id })
+    }
+
+    /// Opens an archive; version 0 must be there.
+    ///
+    /// # Errors
+    /// If there is no archive, or one of another format.
+    pub async fn open(location: &Location, options: &StoreOptions) -> Result<Self, ArchiveError> {
+        let archive = Self::connect(location, options)?;
+        archive.check().await?;
+        Ok(archive)
+    }
+
+    /// Opens a place without asking whether it is a sound archive, which is for `verify` to find
+    /// out. No request is made.
+    ///
+    /// # Errors
+    /// If the options do not fit the location.
+    pub fn connect(location: &Location, options: &StoreOptions) -> Result<Self, ArchiveError> {
+        let places = Places {
+            archive: Store::open(location.archive(), options)?,
+            work: Store::open(location.work(), options)?,
+        };
+        Ok(Self { places })
+    }
+
+    /// Reads version 0 and returns the table id.
+    async fn check(&self) -> Result<String, ArchiveError> {
+        let store = &self.places.archive;
+        let key = layout::commit_key(0);
+        let not_an_archive = |found: &str| ArchiveError::NotAnArchive {
+            url: store.url().to_owned(),
+            expected: key.clone(),
+            found: found.to_owned(),
+        };
+        match store.get_bounded(&key, GENESIS_BYTES_MAX).await {
+            Ok(Some(bytes)) => {
+                let commit = Commit::parse(0, &bytes).map_err(|e| e.within(store.url()))?;
+                Ok(commit.table_id.unwrap_or_default())
+            }
+            Ok(None) => Err(not_an_archive("nothing there")),
+            Err(ArchiveError::TooLong { .. }) => Err(not_an_archive("a file far too long")),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The seat that reads.
+    pub fn reader(&self) -> Reader {
+        Reader { places: self.places.clone(), cache: Arc::default() }
+    }
+
+    /// The seat that adds files and manifests.
+    pub fn writer(&self) -> Writer {
+        Writer::new(self.places.clone())
+    }
+
+    /// The seat that seals.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.reader())
+    }
+
+    /// The same archive, its writes and reads failing as `fault` says.
+    #[cfg(any(test, feature = "fault"))]
+    #[must_use]
+    pub fn with_fault(&self, fault: &Arc<crate::fault::Fault>) -> Self {
+        let wrap = |store: &Store| store.wrapped(|inner| fault.wrap(inner));
+        let Places { archive, work } = &self.places;
+        Self { places: Places { archive: wrap(archive), work: wrap(work) } }
+    }
+}
+
+/// Longest version 0, in bytes: its schema takes about 15 kB.
+const GENESIS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The seat that gets and lists. Clones share what they have learnt about held units.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    pub(crate) places: Places,
+    pub(crate) cache: Arc<tokio::sync::Mutex<Cache>>,
+}
+
+impl Reader {
+    /// The archive's store; from outside this crate it can only be read.
+    pub const fn store(&self) -> &Store {
+        &self.places.archive
+    }
+
+    /// The work area's store; from outside this crate it can only be read.
+    pub const fn work(&self) -> &Store {
+        &self.places.work
+    }
+}

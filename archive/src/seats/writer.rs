@@ -1,0 +1,93 @@
+//! The seat that adds files and waiting manifests. It lists and deletes nothing.
+
+use bytes::Bytes;
+use common::Sha256Digest;
+use common::layout::{self, Place};
+use common::manifest::Manifest;
+
+use super::Places;
+use crate::error::ArchiveError;
+use crate::store::{Put, Usage};
+
+/// Puts files, then the manifest that names them. Until the manifest is there, the files are
+/// orphans that nobody sees; once it is there, the delivery may be acknowledged.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    places: Places,
+}
+
+impl Writer {
+    pub(super) const fn new(places: Places) -> Self {
+        Self { places }
+    }
+
+    /// Stores an event file or a quarantine file under its name, which must contain the SHA-256
+    /// of its bytes. Already there is success.
+    ///
+    /// # Errors
+    /// If name and bytes do not agree, if the object already there has another length, or if the
+    /// store refuses.
+    pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
+        put_file(&self.places, path, bytes).await
+    }
+
+    /// Stores a manifest in the inbox. One of this delivery already there is success, whatever
+    /// its bytes: it names the same units.
+    ///
+    /// # Errors
+    /// If the manifest contradicts itself or the store refuses.
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<Put, ArchiveError> {
+        manifest.check()?;
+        let bytes = Bytes::from(manifest.to_bytes()?);
+        let key = layout::inbox_key(manifest.delivery);
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > common::limits::MANIFEST_BYTES_MAX {
+            return Err(ArchiveError::TooLong {
+                object: self.places.work.object_url(&key),
+                bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+                bytes_max: common::limits::MANIFEST_BYTES_MAX,
+            });
+        }
+        self.places.work.put_new(&key, bytes).await
+    }
+
+    /// What was asked of the archive's and the work area's store so far: archive first.
+    pub fn usage(&self) -> (Usage, Usage) {
+        (self.places.archive.usage(), self.places.work.usage())
+    }
+}
+
+/// Stores a file whose name contains its digest.
+pub(super) async fn put_file(
+    places: &Places,
+    path: &str,
+    bytes: Bytes,
+) -> Result<Put, ArchiveError> {
+    let store = &places.archive;
+    let named = match layout::parse(path) {
+        Place::Data(_, digest) | Place::Quarantine(digest) | Place::Held(_, _, digest) => digest,
+        _ => {
+            let key = path.chars().take(200).collect();
+            return Err(ArchiveError::Key { key, expected: "the key of a file named by digest" });
+        }
+    };
+    let found = Sha256Digest::of(&bytes);
+    if found != named {
+        let object = store.object_url(path);
+        return Err(ArchiveError::Digest { object, expected: named, found });
+    }
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let put = store.put_new(path, bytes).await?;
+    if put == Put::AlreadyThere {
+        // "Already there" is going to be acknowledged, so at least the length must be right. A
+        // role that may not even ask has to take the name's word; the sealer hashes it all.
+        match store.head(path).await {
+            Ok(Some(there)) if there != length => {
+                let object = store.object_url(path);
+                return Err(ArchiveError::Length { object, expected: length, found: there });
+            }
+            Ok(_) | Err(ArchiveError::Refused { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(put)
+}

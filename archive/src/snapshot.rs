@@ -1,0 +1,340 @@
+//! An immutable view of the archive at one version, with or without what waits in the inbox.
+//!
+//! An acknowledged event is visible in a fresh snapshot at once, never twice, never briefly gone:
+//! the inbox is listed first and the log loaded after, so that what a sealer moves in between is
+//! seen in at least one of them, and what is seen in both is held and dropped.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use common::UnitId;
+use common::layout::{self, INBOX_PREFIX};
+use common::limits::MANIFEST_BYTES_MAX;
+use common::manifest::{FileEntry, Manifest, QuarantineEntry};
+use common::resolve::{Resolution, resolve};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::background;
+use crate::error::ArchiveError;
+use crate::held::Held;
+use crate::log::Log;
+use crate::seats::Reader;
+use crate::store::Store;
+
+/// Whether what is not sealed yet counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Sealed and waiting.
+    #[default]
+    Fresh,
+    /// Sealed only.
+    Strict,
+}
+
+/// An event file of a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotFile {
+    /// The file.
+    pub entry: FileEntry,
+    /// Version that sealed it; `None` if it waits.
+    pub sealed_version: Option<u64>,
+    /// Some if only these ranges of `segment_row` count, ascending and apart: the other rows are
+    /// of units held elsewhere.
+    pub kept_rows: Option<Vec<Range<u64>>>,
+}
+
+/// A quarantine file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotQuarantine {
+    /// The file.
+    pub entry: QuarantineEntry,
+    /// Version that sealed it; `None` if it waits.
+    pub sealed_version: Option<u64>,
+    /// Some if only the rejects of these units (column `unit`) count.
+    pub kept_units: Option<Vec<UnitId>>,
+}
+
+/// A view at one version.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Latest version of the log.
+    pub version: u64,
+    /// Table id.
+    pub table_id: String,
+    /// What counts.
+    pub mode: Mode,
+    /// Event files: sealed ones in order of version, then waiting ones.
+    pub files: Vec<SnapshotFile>,
+    /// Quarantine files, in the same order.
+    pub quarantine: Vec<SnapshotQuarantine>,
+    /// Waiting manifests that count, wholly or in part.
+    pub unsealed_manifests: u64,
+    /// Waiting rows that count.
+    pub unsealed_rows: u64,
+    /// Waiting objects that are no manifest, each with what is wrong. They do not fail a query,
+    /// or a single bad object in the inbox would fail all of them for ever; a seal refuses them,
+    /// and who shows an answer says that they are there.
+    pub unreadable_manifests: Vec<String>,
+    /// The log this rests on; the next snapshot reads only what is new.
+    pub log: Log,
+}
+
+/// What stands in the inbox under a key.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Manifest(Arc<Manifest>),
+    /// Gone since it was listed: sealed, dropped or refused meanwhile.
+    Vanished,
+    /// What is wrong with it.
+    Unreadable(String),
+}
+
+/// Waiting manifests read at once.
+const READS_MAX: usize = 32;
+
+impl Reader {
+    /// A view of the archive as it is now.
+    ///
+    /// # Errors
+    /// If the log is damaged, or a store can not be read.
+    pub async fn snapshot(&self, mode: Mode) -> Result<Snapshot, ArchiveError> {
+        self.snapshot_from(None, mode).await
+    }
+
+    /// A view of the archive as it is now, reading of the log only what `previous` lacks.
+    ///
+    /// # Errors
+    /// If the log is damaged, or a store can not be read.
+    pub async fn snapshot_from(
+        &self,
+        previous: Option<&Snapshot>,
+        mode: Mode,
+    ) -> Result<Snapshot, ArchiveError> {
+        let empty = Log::default();
+        let known = previous.map_or(&empty, |snapshot| &snapshot.log);
+        if mode == Mode::Strict {
+            return self.sealed(Log::load(&self.places.archive, known).await?, mode);
+        }
+        let store = &self.places.archive;
+        let (waiting, unreadable) = self.waiting().await?;
+        // Only now: a manifest that vanished from the inbox until here was sealed before here.
+        if waiting.is_empty() {
+            let mut snapshot = self.sealed(Log::load(store, known).await?, mode)?;
+            snapshot.unreadable_manifests = unreadable;
+            return Ok(snapshot);
+        }
+        // The log is loaded under the lock, so that the held units never run ahead of it: what is
+        // held by a commit that the snapshot lacks would be dropped and briefly gone.
+        let mut cache = self.cache.lock().await;
+        let later = if known.version() > cache.log.version() { known } else { &cache.log };
+        let log = Log::load(store, later).await?;
+        cache.learn(store, &log).await?;
+        let mut snapshot = self.sealed(log, mode)?;
+        snapshot.unreadable_manifests = unreadable;
+        snapshot.add_waiting(&waiting, &cache.held);
+        Ok(snapshot)
+    }
+
+    /// The manifests of the inbox in ascending order of delivery id, and what is no manifest.
+    async fn waiting(&self) -> Result<(Vec<Manifest>, Vec<String>), ArchiveError> {
+        let work = &self.places.work;
+        let listed = work.list(INBOX_PREFIX, None).await?;
+        let read: Vec<Waiting> = stream::iter(listed)
+            .map(|object| async move { read_waiting(work, &object.key).await })
+            .buffered(READS_MAX)
+            .try_collect()
+            .await?;
+        let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
+        for waiting in read {
+            match waiting {
+                Waiting::Manifest(manifest) => manifests.push(Arc::unwrap_or_clone(manifest)),
+                Waiting::Vanished => {}
+                Waiting::Unreadable(wrong) => unreadable.push(wrong),
+            }
+        }
+        manifests.sort_unstable_by_key(|manifest| manifest.delivery);
+        Ok((manifests, unreadable))
+    }
+
+    fn sealed(&self, log: Log, mode: Mode) -> Result<Snapshot, ArchiveError> {
+        let Some(version) = log.version() else {
+            return Err(ArchiveError::NotAnArchive {
+                url: self.places.archive.url().to_owned(),
+                expected: layout::commit_key(0),
+                found: "no commit".to_owned(),
+            });
+        };
+        let mut snapshot = Snapshot {
+            version,
+            table_id: log.table_id().to_owned(),
+            mode,
+            files: Vec::new(),
+            quarantine: Vec::new(),
+            unsealed_manifests: 0,
+            unsealed_rows: 0,
+            unreadable_manifests: Vec::new(),
+            log: Log::default(),
+        };
+        for sealed in log.commits() {
+            let sealed_version = Some(sealed.commit.note.version);
+            snapshot.files.extend(sealed.commit.adds.iter().map(|entry| SnapshotFile {
+                entry: entry.clone(),
+                sealed_version,
+                kept_rows: None,
+            }));
+            let quarantine = sealed.commit.note.manifests.iter().flat_map(|m| &m.quarantine);
+            snapshot.quarantine.extend(quarantine.map(|entry| SnapshotQuarantine {
+                entry: entry.clone(),
+                sealed_version,
+                kept_units: None,
+            }));
+        }
+        snapshot.log = log;
+        Ok(snapshot)
+    }
+}
+
+impl Snapshot {
+    fn add_waiting(&mut self, manifests: &[Manifest], held: &Held) {
+        let resolutions = resolve(manifests, |unit| held.contains(unit));
+        for (manifest, resolution) in manifests.iter().zip(resolutions) {
+            match resolution {
+                Resolution::Drop => {}
+                Resolution::Add => {
+                    self.unsealed_manifests += 1;
+                    for entry in &manifest.files {
+                        self.add_file(entry, None);
+                    }
+                    self.add_quarantine(manifest, None);
+                }
+                Resolution::Mixed(units) => {
+                    self.unsealed_manifests += 1;
+                    let kept = kept_rows(manifest, &units);
+                    for entry in &manifest.files {
+                        match kept.get(entry.path.as_str()) {
+                            Some(Kept::All) => self.add_file(entry, None),
+                            Some(Kept::Ranges(rows)) => self.add_file(entry, Some(rows.clone())),
+                            None => {}
+                        }
+                    }
+                    self.add_quarantine(manifest, Some(&units));
+                }
+            }
+        }
+    }
+
+    fn add_file(&mut self, entry: &FileEntry, kept_rows: Option<Vec<Range<u64>>>) {
+        let rows = kept_rows.as_ref().map_or(entry.rows, |ranges| {
+            ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum()
+        });
+        self.unsealed_rows = self.unsealed_rows.saturating_add(rows);
+        self.files.push(SnapshotFile { entry: entry.clone(), sealed_version: None, kept_rows });
+    }
+
+    fn add_quarantine(&mut self, manifest: &Manifest, kept: Option<&[usize]>) {
+        let kept_units = match kept {
+            None => None,
+            Some(kept) => match kept_rejects(manifest, kept) {
+                KeptRejects::None => return,
+                KeptRejects::All => None,
+                KeptRejects::Units(units) => Some(units),
+            },
+        };
+        self.quarantine.extend(manifest.quarantine.iter().map(|entry| SnapshotQuarantine {
+            entry: entry.clone(),
+            sealed_version: None,
+            kept_units: kept_units.clone(),
+        }));
+    }
+}
+
+/// Which rows of a file count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// All of them: the file counts as it is.
+    All,
+    /// Only these ranges of `segment_row`, ascending and apart.
+    Ranges(Vec<Range<u64>>),
+}
+
+/// The files of a mixed manifest of which any row counts, by path.
+pub fn kept_rows<'a>(manifest: &'a Manifest, units: &[usize]) -> BTreeMap<&'a str, Kept> {
+    let mut kept = BTreeMap::new();
+    for file in &manifest.files {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        let rows = units
+            .iter()
+            .filter_map(|&index| manifest.units.get(index))
+            .flat_map(|unit| &unit.rows)
+            .filter(|range| range.segment == file.segment);
+        for row in rows {
+            let end = row.first.saturating_add(row.count);
+            match ranges.last_mut() {
+                Some(last) if last.end == row.first => last.end = end,
+                _ => ranges.push(row.first..end),
+            }
+        }
+        if ranges.first() == Some(&(0..file.rows)) {
+            kept.insert(file.path.as_str(), Kept::All);
+        } else if !ranges.is_empty() {
+            kept.insert(file.path.as_str(), Kept::Ranges(ranges));
+        }
+    }
+    kept
+}
+
+/// Which rejects of a mixed manifest count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptRejects {
+    /// None: no kept unit has rejects.
+    None,
+    /// All: only kept units have rejects.
+    All,
+    /// Those of these units.
+    Units(Vec<UnitId>),
+}
+
+/// Which rejects of a mixed manifest count, if the units at these indexes do.
+pub fn kept_rejects(manifest: &Manifest, units: &[usize]) -> KeptRejects {
+    let with_rejects = manifest.units.iter().filter(|unit| unit.rejects > 0).count();
+    let kept: Vec<UnitId> = units
+        .iter()
+        .filter_map(|&index| manifest.units.get(index))
+        .filter(|unit| unit.rejects > 0)
+        .map(|unit| unit.id)
+        .collect();
+    match kept.len() {
+        0 => KeptRejects::None,
+        count if count == with_rejects => KeptRejects::All,
+        _ => KeptRejects::Units(kept),
+    }
+}
+
+/// Reads one object of the inbox.
+pub(crate) async fn read_waiting(work: &Store, key: &str) -> Result<Waiting, ArchiveError> {
+    let object = work.object_url(key);
+    let Some(delivery) = layout::parse_inbox(key) else {
+        return Ok(Waiting::Unreadable(format!("{object}: expected inbox/<delivery id>.json")));
+    };
+    let bytes = match work.get_bounded(key, MANIFEST_BYTES_MAX).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Waiting::Vanished),
+        Err(e @ ArchiveError::TooLong { .. }) => return Ok(Waiting::Unreadable(e.to_string())),
+        Err(e) => return Err(e),
+    };
+    let name = key.to_owned();
+    let parsed = background::run(&object, move || Manifest::from_bytes(&name, &bytes)).await;
+    Ok(match parsed {
+        Ok(Ok(manifest)) if manifest.delivery == delivery => Waiting::Manifest(Arc::new(manifest)),
+        Ok(Ok(manifest)) => {
+            let other = manifest.delivery;
+            Waiting::Unreadable(format!("{object}: expected delivery {delivery}, found {other}"))
+        }
+        Ok(Err(wrong)) => Waiting::Unreadable(wrong.to_string()),
+        Err(wrong) => Waiting::Unreadable(wrong.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

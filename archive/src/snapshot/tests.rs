@@ -1,0 +1,114 @@
+use super::*;
+use crate::sample::{self, delivery, ingest, shown, unit, unit_id};
+use crate::seats::Archive;
+
+#[tokio::test]
+async fn fresh_shows_what_waits_and_strict_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let first = delivery(&[unit("a", 2, 0)], 1).unwrap();
+    let second = delivery(&[unit("b", 1, 1)], 1).unwrap();
+    ingest(&archive, &first).await.unwrap();
+    let _ = sample::seal(&archive, &[&first]).await.unwrap();
+    ingest(&archive, &second).await.unwrap();
+    let reader = archive.reader();
+    assert_eq!(shown(&reader, Mode::Strict).await.unwrap(), ["a#0", "a#1"]);
+    assert_eq!(shown(&reader, Mode::Fresh).await.unwrap(), ["a#0", "a#1", "b!0", "b#0"]);
+    let fresh = reader.snapshot(Mode::Fresh).await.unwrap();
+    assert_eq!((fresh.version, fresh.unsealed_manifests, fresh.unsealed_rows), (1, 1, 1));
+    let held = reader.held(&["a", "b", "c"].map(unit_id)).await.unwrap();
+    assert_eq!(held, [true, true, false]);
+    let _ = sample::seal(&archive, &[&second]).await.unwrap();
+    let before = reader.store().usage();
+    let warm = reader.snapshot_from(Some(&fresh), Mode::Fresh).await.unwrap();
+    assert_eq!((warm.version, warm.unsealed_rows, warm.files.len()), (2, 0, 2));
+    assert_eq!(reader.store().usage().since(&before).gets, 1, "only the new commit");
+    assert_eq!(reader.held(&["b", "c"].map(unit_id)).await.unwrap(), [true, false]);
+}
+
+#[tokio::test]
+async fn a_redelivered_or_overlapping_unit_is_shown_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let sealed = delivery(&[unit("a", 2, 1)], 1).unwrap();
+    ingest(&archive, &sealed).await.unwrap();
+    let _ = sample::seal(&archive, &[&sealed]).await.unwrap();
+    // The same delivery again with other bytes, and one that shares a unit with it.
+    ingest(&archive, &delivery(&[unit("a", 2, 1)], 2).unwrap()).await.unwrap();
+    let units = [unit("b", 1, 1), unit("a", 2, 1), unit("c", 3, 0)];
+    ingest(&archive, &delivery(&units, 2).unwrap()).await.unwrap();
+    let expected = ["a!0", "a#0", "a#1", "b!0", "b#0", "c#0", "c#1", "c#2"];
+    assert_eq!(shown(&archive.reader(), Mode::Fresh).await.unwrap(), expected);
+    let fresh = archive.reader().snapshot(Mode::Fresh).await.unwrap();
+    assert_eq!(fresh.files[1].kept_rows, Some(vec![0..1, 3..6]));
+    assert_eq!((fresh.unsealed_manifests, fresh.unsealed_rows), (1, 4));
+}
+
+#[tokio::test]
+async fn a_bad_object_in_the_inbox_is_reported_and_fails_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    ingest(&archive, &delivery(&[unit("a", 1, 0)], 1).unwrap()).await.unwrap();
+    let inbox = folder.path().join("archive.work/inbox");
+    std::fs::write(inbox.join("readme.txt"), b"hello").unwrap();
+    std::fs::write(inbox.join(format!("{}.json", "0".repeat(64))), b"{\"format\":0").unwrap();
+    let fresh = archive.reader().snapshot(Mode::Fresh).await.unwrap();
+    assert_eq!(fresh.unsealed_rows, 1);
+    assert_eq!(fresh.unreadable_manifests.len(), 2, "{:?}", fresh.unreadable_manifests);
+}
+
+#[tokio::test]
+async fn a_gap_or_a_broken_chain_is_an_error_that_names_the_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b", "c"] {
+        let sample = delivery(&[unit(name, 1, 0)], 1).unwrap();
+        ingest(&archive, &sample).await.unwrap();
+        let _ = sample::seal(&archive, &[&sample]).await.unwrap();
+    }
+    let commit = folder.path().join("archive/_delta_log/00000000000000000002.json");
+    let bytes = std::fs::read_to_string(&commit).unwrap();
+    let snapshot = async |archive: &Archive| archive.reader().snapshot(Mode::Strict).await;
+    std::fs::write(&commit, bytes.replacen("1793615000000", "1793615000001", 1)).unwrap();
+    let error = snapshot(&archive).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::Chain { version: 3, .. }), "{error}");
+    std::fs::remove_file(&commit).unwrap();
+    let error = snapshot(&archive).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::LogGap { missing: 2, next: 3, .. }), "{error}");
+    std::fs::write(&commit, bytes).unwrap();
+    assert_eq!(snapshot(&archive).await.unwrap().version, 3);
+}
+
+#[tokio::test]
+async fn a_place_without_an_archive_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = sample::location(folder.path()).unwrap();
+    let error = Archive::open(&location, &crate::StoreOptions::default()).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::NotAnArchive { .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "opening creates nothing");
+}
+
+#[tokio::test]
+async fn held_units_are_found_through_runs_and_through_manifests() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let names = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
+    ];
+    for name in names {
+        let sample = delivery(&[unit(name, 1, 0)], 1).unwrap();
+        ingest(&archive, &sample).await.unwrap();
+        let _ = sample::seal(&archive, &[&sample]).await.unwrap();
+    }
+    let runs = std::fs::read_dir(folder.path().join("archive/index/held")).unwrap().count();
+    assert_eq!(runs, 1, "versions 0 to 15");
+    // Manifests of the run's versions are not needed any more to answer.
+    for name in &names[..15] {
+        let delivery = common::DeliveryId::of_units(&[unit_id(name)]);
+        let key = layout::manifest_key(delivery);
+        std::fs::remove_file(folder.path().join("archive").join(key)).unwrap();
+    }
+    let held = archive.reader().held(&names.map(unit_id)).await.unwrap();
+    assert_eq!(held, [true; 18]);
+    assert_eq!(archive.reader().held(&[unit_id("z")]).await.unwrap(), [false]);
+}

@@ -1,0 +1,358 @@
+//! The narrow waist: get, head, list, put-if-absent and delete over a folder or an S3 prefix.
+//!
+//! Only the files of this module name `object_store`. Conditional writes whose outcome the store
+//! does not tell are resolved here, by reading again, so that nobody above has to.
+
+mod counted;
+mod local;
+mod s3;
+mod usage;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::Sha256Digest;
+use object_store::ObjectStore;
+
+use crate::error::ArchiveError;
+use crate::location::{Kind, Target};
+use crate::options::StoreOptions;
+
+pub(crate) use usage::Counters;
+pub use usage::Usage;
+
+/// The object store a query engine reads.
+pub(crate) type Objects = Arc<dyn ObjectStore>;
+
+/// How a put-if-absent ended.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object was not there; now it is, with these bytes. (After a lost answer this also
+    /// covers another writer having stored exactly the same bytes, which nobody can tell apart.)
+    Created,
+    /// An object with this key was there before; its bytes were not looked at.
+    AlreadyThere,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Key below the store's URL.
+    pub key: String,
+    /// Length.
+    pub bytes: u64,
+}
+
+/// Length and digest of an object that was read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digested {
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256 of all bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// How one attempt to put ended, as far as the store says.
+#[derive(Debug)]
+pub(crate) enum PutOnce {
+    Created,
+    AlreadyThere,
+    /// 409, a timeout, a lost connection, 5xx: stored or not.
+    Unknown(ArchiveError),
+    /// Refused for good: nothing stored.
+    Failed(ArchiveError),
+}
+
+/// What a kind of store has to do.
+#[async_trait]
+pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError>;
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError>;
+    async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError>;
+    async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError>;
+    async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce;
+    /// At most `count_max` objects below `prefix` after `start_after`, in ascending order of key.
+    async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Listed>, ArchiveError>;
+    /// Absent already is success.
+    async fn delete(&self, key: &str) -> Result<(), ArchiveError>;
+    fn objects(&self) -> Result<Objects, ArchiveError>;
+}
+
+/// A folder or an S3 prefix. Cheap to clone; clones share their counters.
+#[derive(Clone)]
+pub struct Store {
+    url: Arc<str>,
+    backend: Arc<dyn Backend>,
+    counters: Arc<Counters>,
+    put_attempts_max: u32,
+    put_pause: Duration,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.url)
+    }
+}
+
+impl Store {
+    /// Connects; no request is made.
+    pub(crate) fn open(target: &Target, options: &StoreOptions) -> Result<Self, ArchiveError> {
+        let backend: Arc<dyn Backend> = match &target.kind {
+            Kind::Folder(path) => Arc::new(local::LocalStore::new(path.clone())),
+            Kind::S3 { bucket, prefix } => {
+                Arc::new(s3::S3Store::new(&target.url, bucket, prefix, options)?)
+            }
+        };
+        Ok(Self {
+            url: target.url.as_str().into(),
+            backend,
+            counters: Arc::default(),
+            put_attempts_max: options.put_attempts_max.unwrap_or(PUT_ATTEMPTS_MAX).max(1),
+            put_pause: Duration::from_millis(options.put_pause_millis.unwrap_or(PUT_PAUSE_MILLIS)),
+        })
+    }
+
+    /// The same store with another backend around its own.
+    #[cfg(any(test, feature = "fault"))]
+    pub(crate) fn wrapped(&self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
+        Self { backend: wrap(Arc::clone(&self.backend)), ..self.clone() }
+    }
+
+    /// The URL, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// URL of an object, for messages.
+    pub fn object_url(&self, key: &str) -> String {
+        format!("{}/{key}", self.url)
+    }
+
+    /// What was asked of this store so far, by all its clones.
+    pub fn usage(&self) -> Usage {
+        self.counters.read()
+    }
+
+    /// Reads an object of at most [`GET_BYTES_MAX`]; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be read, or the object is longer.
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>, ArchiveError> {
+        self.get_bounded(key, GET_BYTES_MAX).await
+    }
+
+    /// Reads an object of at most `bytes_max`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be read, or the object is longer, which is found before it is read.
+    pub async fn get_bounded(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Bytes>, ArchiveError> {
+        check_key(key)?;
+        self.counters.get();
+        let bytes = self.backend.get(key, bytes_max).await?;
+        self.counters.read_bytes(bytes.as_ref().map_or(0, |bytes| length(bytes)));
+        Ok(bytes)
+    }
+
+    /// Reads a part of an object; shorter if the object ends before the range does.
+    ///
+    /// # Errors
+    /// If the store can not be read.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, ArchiveError> {
+        check_key(key)?;
+        self.counters.get();
+        let bytes = self.backend.get_range(key, range).await?;
+        self.counters.read_bytes(bytes.as_ref().map_or(0, |bytes| length(bytes)));
+        Ok(bytes)
+    }
+
+    /// Reads an object to its end, keeping only its length and digest: any length, little memory.
+    ///
+    /// # Errors
+    /// If the store can not be read.
+    pub async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {
+        check_key(key)?;
+        self.counters.get();
+        let digested = self.backend.digest(key).await?;
+        self.counters.read_bytes(digested.map_or(0, |d| d.bytes));
+        Ok(digested)
+    }
+
+    /// Length of an object; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be asked.
+    pub async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        check_key(key)?;
+        self.counters.head();
+        self.backend.head(key).await
+    }
+
+    /// One page of a listing: at most [`LIST_PAGE_COUNT`] objects below `prefix` (which ends in a
+    /// slash) after the key `start_after`, in ascending order of key. A page that is not full is
+    /// the last.
+    ///
+    /// # Errors
+    /// If the store can not be listed.
+    pub async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+    ) -> Result<Vec<Listed>, ArchiveError> {
+        self.counters.list();
+        self.backend.list_page(prefix, start_after, LIST_PAGE_COUNT).await
+    }
+
+    /// Everything below `prefix` after `start_after`, in ascending order of key, page by page.
+    ///
+    /// # Errors
+    /// If the store can not be listed.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+    ) -> Result<Vec<Listed>, ArchiveError> {
+        let mut all: Vec<Listed> = Vec::new();
+        let mut after = start_after.map(str::to_owned);
+        loop {
+            let page = self.list_page(prefix, after.as_deref()).await?;
+            let full = page.len() >= LIST_PAGE_COUNT;
+            all.extend(page);
+            if !full {
+                return Ok(all);
+            }
+            after = all.last().map(|listed| listed.key.clone());
+        }
+    }
+
+    /// Stores an object unless one with this key is there.
+    ///
+    /// A 412 is "already there". A 409, a timeout, a lost connection or a 5xx leave the outcome
+    /// unknown: the object is read again; if it is there with these bytes, this write (or one that
+    /// can not be told from it) succeeded; with other bytes, another was first; if it is absent,
+    /// the put is tried again, a bounded number of times.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unknown`] if the outcome could not be learnt; else the store's refusal.
+    pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
+        check_key(key)?;
+        if length(&bytes) > common::limits::FILE_BYTES_MAX {
+            return Err(ArchiveError::TooLong {
+                object: self.object_url(key),
+                bytes: length(&bytes),
+                bytes_max: common::limits::FILE_BYTES_MAX,
+            });
+        }
+        let mut pause = self.put_pause;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            self.counters.put();
+            let unknown = match self.backend.put_once(key, bytes.clone()).await {
+                PutOnce::Created => {
+                    self.counters.wrote_bytes(length(&bytes));
+                    return Ok(Put::Created);
+                }
+                PutOnce::AlreadyThere => return Ok(Put::AlreadyThere),
+                PutOnce::Failed(error) => return Err(error),
+                PutOnce::Unknown(error) => error,
+            };
+            tracing::warn!(key, attempts, error = %unknown, "outcome of put unknown, reading again");
+            match self.is_stored(key, &bytes).await {
+                Ok(Some(true)) => {
+                    self.counters.wrote_bytes(length(&bytes));
+                    return Ok(Put::Created);
+                }
+                Ok(Some(false)) => return Ok(Put::AlreadyThere),
+                // Absent, or still unknown: another put if absent can do no harm.
+                Ok(None) | Err(_) => {}
+            }
+            if attempts >= self.put_attempts_max {
+                let object = self.object_url(key);
+                return Err(ArchiveError::Unknown { object, attempts, source: Box::new(unknown) });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PUT_PAUSE_MAX);
+        }
+    }
+
+    /// Whether the object there has these bytes; `None` if there is none.
+    async fn is_stored(&self, key: &str, bytes: &Bytes) -> Result<Option<bool>, ArchiveError> {
+        Ok(self.digest(key).await?.map(|stored| {
+            stored.bytes == length(bytes) && stored.sha256 == Sha256Digest::of(bytes)
+        }))
+    }
+
+    /// Removes an object; absent already is success.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), ArchiveError> {
+        check_key(key)?;
+        self.counters.delete();
+        self.backend.delete(key).await
+    }
+
+    /// This store for a query engine: rooted at the URL, read-only, its requests and bytes
+    /// counted in [`Store::usage`].
+    ///
+    /// # Errors
+    /// If the folder is not there.
+    pub fn reader(&self) -> Result<Arc<dyn ObjectStore>, ArchiveError> {
+        Ok(counted::CountedObjects::wrap(self.backend.objects()?, Arc::clone(&self.counters)))
+    }
+}
+
+/// Longest object [`Store::get`] reads, in bytes.
+pub const GET_BYTES_MAX: u64 = common::limits::FILE_BYTES_MAX;
+
+/// Objects in one page of a listing; S3's own pages hold 1000.
+pub const LIST_PAGE_COUNT: usize = 10_000;
+
+/// Attempts for a put whose outcome stays unknown; with the pauses below about 11 seconds.
+const PUT_ATTEMPTS_MAX: u32 = 8;
+
+/// First pause between such attempts, in milliseconds.
+const PUT_PAUSE_MILLIS: u64 = 100;
+
+/// Longest pause between such attempts.
+const PUT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Objects live in memory when their length is asked, so it always fits.
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// Keys are made by `common::layout`; anything else is a defect or an attack.
+fn check_key(key: &str) -> Result<(), ArchiveError> {
+    let clean = |part: &str| {
+        !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0'])
+    };
+    if key.len() <= 1024 && key.split('/').all(clean) && !key.starts_with(TEMPORARY_FOLDER) {
+        return Ok(());
+    }
+    Err(ArchiveError::Key {
+        key: key.chars().take(200).collect(),
+        expected: "path parts between single slashes, none of them `.` or `..`",
+    })
+}
+
+/// Folder of a local store for files that are not complete yet.
+const TEMPORARY_FOLDER: &str = ".tmp";
+
+#[cfg(test)]
+mod tests;

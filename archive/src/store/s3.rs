@@ -1,0 +1,247 @@
+//! A store in an S3 bucket, below a prefix.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::digest::Hasher;
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{
+    BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+};
+
+use super::{Backend, Digested, Listed, Objects, PutOnce};
+use crate::error::ArchiveError;
+use crate::options::StoreOptions;
+
+/// An S3 prefix.
+#[derive(Debug)]
+pub(super) struct S3Store {
+    url: String,
+    objects: Objects,
+    /// The same place for conditional writes, without repetition: object_store repeats them after
+    /// a 5xx or a lost answer, then meets its own object and reports it as another's.
+    puts: Objects,
+}
+
+/// Times a request is repeated after 5xx or a lost connection, where that can do no harm.
+const REQUEST_RETRIES_MAX: usize = 4;
+
+/// Time after which a request is not repeated again.
+const REQUEST_RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Longest time for one request: 1 GiB at 4 MB/s.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(270);
+
+impl S3Store {
+    pub(super) fn new(
+        url: &str,
+        bucket: &str,
+        prefix: &str,
+        options: &StoreOptions,
+    ) -> Result<Self, ArchiveError> {
+        let refused = |source: Error| ArchiveError::Refused {
+            operation: "set up",
+            object: url.to_owned(),
+            hint: "correct the S3 settings",
+            source: Box::new(source),
+        };
+        let connect = |retries_max: usize| -> Result<Objects, ArchiveError> {
+            let s3 = builder(bucket, retries_max, options).map_err(refused)?;
+            let s3 = s3.build().map_err(refused)?;
+            if prefix.is_empty() {
+                return Ok(Arc::new(s3));
+            }
+            let prefix = Path::parse(prefix).map_err(|e| refused(e.into()))?;
+            Ok(Arc::new(PrefixStore::new(s3, prefix)))
+        };
+        let (objects, puts) = (connect(REQUEST_RETRIES_MAX)?, connect(0)?);
+        Ok(Self { url: url.to_owned(), objects, puts })
+    }
+
+    fn error(&self, operation: &'static str, key: &str, source: Error) -> ArchiveError {
+        let object = format!("{}/{key}", self.url);
+        let hint = match &source {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                "check the credentials and what they permit"
+            }
+            Error::NotFound { .. } => "check that the bucket exists",
+            Error::InvalidPath { source } => {
+                let expected = "no object below the archive's URL whose key is no path";
+                return ArchiveError::Key { key: source.to_string(), expected };
+            }
+            Error::NotSupported { .. } | Error::NotImplemented { .. } => {
+                "the store lacks a feature that archives need (conditional writes)"
+            }
+            Error::UnknownConfigurationKey { .. } => "correct the S3 settings",
+            _ => return ArchiveError::Store { operation, object, source: Box::new(source) },
+        };
+        ArchiveError::Refused { operation, object, hint, source: Box::new(source) }
+    }
+
+    async fn request(
+        &self,
+        key: &str,
+        options: GetOptions,
+    ) -> Result<Option<GetResult>, ArchiveError> {
+        match self.objects.get_opts(&path(key)?, options).await {
+            Ok(result) => Ok(Some(result)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.error("get", key, e)),
+        }
+    }
+}
+
+fn builder(
+    bucket: &str,
+    retries_max: usize,
+    options: &StoreOptions,
+) -> Result<AmazonS3Builder, Error> {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in &options.extra {
+        builder = builder.with_config(name.parse::<AmazonS3ConfigKey>()?, value);
+    }
+    builder = builder
+        .with_bucket_name(bucket)
+        .with_region(options.region.as_deref().unwrap_or("us-east-1"))
+        .with_allow_http(options.allow_http)
+        .with_virtual_hosted_style_request(options.virtual_hosted)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // The store checks the bytes it received, and a later HEAD can prove them.
+        .with_checksum_algorithm(Checksum::SHA256)
+        .with_client_options(
+            ClientOptions::new()
+                .with_allow_http(options.allow_http)
+                .with_timeout(REQUEST_TIME_MAX),
+        )
+        .with_retry(RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(5),
+                base: 2.0,
+            },
+            max_retries: retries_max,
+            retry_timeout: REQUEST_RETRY_TIME_MAX,
+        });
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(id) = &options.access_key_id {
+        builder = builder.with_access_key_id(id);
+    }
+    if let Some(secret) = &options.secret_access_key {
+        builder = builder.with_secret_access_key(secret);
+    }
+    if let Some(token) = &options.session_token {
+        builder = builder.with_token(token);
+    }
+    Ok(builder)
+}
+
+#[async_trait]
+impl Backend for S3Store {
+    async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        let Some(result) = self.request(key, GetOptions::default()).await? else { return Ok(None) };
+        if result.meta.size > bytes_max {
+            let object = format!("{}/{key}", self.url);
+            return Err(ArchiveError::TooLong { object, bytes: result.meta.size, bytes_max });
+        }
+        result.bytes().await.map(Some).map_err(|e| self.error("get", key, e))
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError> {
+        if range.is_empty() {
+            return Ok(self.head(key).await?.map(|_| Bytes::new()));
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let Some(result) = self.request(key, options).await? else { return Ok(None) };
+        result.bytes().await.map(Some).map_err(|e| self.error("get", key, e))
+    }
+
+    async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        Ok(self.request(key, options).await?.map(|result| result.meta.size))
+    }
+
+    async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {
+        let Some(result) = self.request(key, GetOptions::default()).await? else { return Ok(None) };
+        let mut stream = result.into_stream();
+        let (mut hasher, mut bytes) = (Hasher::new(), 0);
+        while let Some(chunk) = stream.try_next().await.map_err(|e| self.error("get", key, e))? {
+            hasher.update(&chunk);
+            bytes += super::length(&chunk);
+        }
+        Ok(Some(Digested { bytes, sha256: hasher.finish() }))
+    }
+
+    async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
+        let path = match path(key) {
+            Ok(path) => path,
+            Err(e) => return PutOnce::Failed(e),
+        };
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.puts.put_opts(&path, bytes.into(), options).await {
+            Ok(_) => PutOnce::Created,
+            // object_store reports both 412 and 409 as AlreadyExists, but only around a 412 (or
+            // 304) it puts an error of its own.
+            Err(Error::AlreadyExists { source, .. })
+                if source.downcast_ref::<Error>().is_some() =>
+            {
+                PutOnce::AlreadyThere
+            }
+            Err(Error::Precondition { .. } | Error::NotModified { .. }) => PutOnce::AlreadyThere,
+            Err(e) => match self.error("put", key, e) {
+                refused @ ArchiveError::Refused { .. } => PutOnce::Failed(refused),
+                unknown => PutOnce::Unknown(unknown),
+            },
+        }
+    }
+
+    async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Listed>, ArchiveError> {
+        let folder = path(prefix.trim_end_matches('/'))?;
+        let mut stream = match start_after {
+            Some(key) => self.objects.list_with_offset(Some(&folder), &path(key)?),
+            None => self.objects.list(Some(&folder)),
+        };
+        let mut page = Vec::new();
+        while page.len() < count_max {
+            let next = stream.try_next().await.map_err(|e| self.error("list", prefix, e))?;
+            let Some(meta) = next else { break };
+            let key = meta.location.to_string();
+            // A folder marker, as some tools create, comes back without its slash.
+            if key.starts_with(prefix) {
+                page.push(Listed { key, bytes: meta.size });
+            }
+        }
+        Ok(page)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), ArchiveError> {
+        match self.objects.delete(&path(key)?).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.error("delete", key, e)),
+        }
+    }
+
+    fn objects(&self) -> Result<Objects, ArchiveError> {
+        Ok(Arc::clone(&self.objects))
+    }
+}
+
+fn path(key: &str) -> Result<Path, ArchiveError> {
+    Path::parse(key).map_err(|_| ArchiveError::Key {
+        key: key.to_owned(),
+        expected: "a key an object store accepts",
+    })
+}

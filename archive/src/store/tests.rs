@@ -1,0 +1,163 @@
+use std::sync::{Arc, Barrier};
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
+
+use super::*;
+use crate::fault::{Fault, Lost, Then};
+
+mod fake_s3;
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        put_attempts_max: Some(3),
+        put_pause_millis: Some(1),
+        ..StoreOptions::default()
+    }
+}
+
+fn open(folder: &std::path::Path) -> Store {
+    Store::open(&Target::parse(folder.to_str().unwrap()).unwrap(), &options()).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn of_sixteen_threads_that_put_one_key_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Arc::new(Barrier::new(16));
+    let threads: Vec<_> = (0..16u8)
+        .map(|n| {
+            let (store, start) = (open(folder.path()), Arc::clone(&start));
+            std::thread::spawn(move || {
+                start.wait();
+                let bytes = Bytes::from(vec![n; 100_000]);
+                runtime().block_on(store.put_new("_delta_log/x.json", bytes)).unwrap()
+            })
+        })
+        .collect();
+    let puts: Vec<Put> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let winners: Vec<usize> = (0..16).filter(|&n| puts[n] == Put::Created).collect();
+    assert_eq!(winners.len(), 1, "{puts:?}");
+    let stored = std::fs::read(folder.path().join("_delta_log/x.json")).unwrap();
+    assert_eq!(stored, vec![u8::try_from(winners[0]).unwrap(); 100_000]);
+    let left = std::fs::read_dir(folder.path().join(".tmp")).unwrap().count();
+    assert_eq!(left, 0, "temporary files left");
+}
+
+#[tokio::test]
+async fn a_temporary_file_left_by_a_crash_is_no_object_and_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    std::fs::create_dir(folder.path().join(".tmp")).unwrap();
+    for n in 0..50 {
+        let name = format!(".tmp/{}-{n}", std::process::id());
+        let _ = std::fs::write(folder.path().join(name), b"half a fi");
+    }
+    assert_eq!(store.put_new("data/a", Bytes::from_static(b"whole")).await.unwrap(), Put::Created);
+    let listed = store.list("", None).await.unwrap();
+    assert_eq!(listed, [Listed { key: "data/a".into(), bytes: 5 }]);
+    assert!(store.get(".tmp/x").await.is_err());
+}
+
+#[tokio::test]
+async fn listing_is_in_order_of_key_and_goes_on_after_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // `a.` sorts before `a/`, which sorts before `a0`.
+    for key in ["p/a0", "p/a/z", "p/a.", "p/a/b/c", "q/x"] {
+        let _ = store.put_new(key, Bytes::from_static(b"1")).await.unwrap();
+    }
+    let keys = |after: Option<&'static str>| {
+        let store = store.clone();
+        async move {
+            let listed = store.list("p/", after).await.unwrap();
+            listed.into_iter().map(|l| l.key).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(keys(None).await, ["p/a.", "p/a/b/c", "p/a/z", "p/a0"]);
+    assert_eq!(keys(Some("p/a/b/c")).await, ["p/a/z", "p/a0"]);
+    assert_eq!(keys(Some("p/a/b/d")).await, ["p/a/z", "p/a0"]);
+    assert_eq!(keys(Some("p/zz")).await, Vec::<String>::new());
+    assert!(store.list("nothing/", None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn keys_and_links_that_lead_elsewhere_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for key in ["../x", "a/../x", "/etc/passwd", "a//b", "", "a/", "a\\b", "./a"] {
+        assert!(matches!(store.get(key).await, Err(ArchiveError::Key { .. })), "{key}");
+    }
+    std::fs::write(folder.path().join("secret"), b"s").unwrap();
+    std::os::unix::fs::symlink(folder.path().join("secret"), folder.path().join("data")).unwrap();
+    let error = store.get("data").await.unwrap_err();
+    assert!(matches!(error, ArchiveError::Refused { .. }), "{error}");
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("manifests")).unwrap();
+    let put = store.put_new("manifests/m", Bytes::from_static(b"1")).await;
+    assert!(put.unwrap_err().to_string().contains("symbolic link"));
+}
+
+#[tokio::test]
+async fn what_is_read_is_bounded_and_a_file_in_the_way_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let _ = store.put_new("data/a", Bytes::from_static(b"0123456789")).await.unwrap();
+    assert_eq!(store.put_new("data/a", Bytes::new()).await.unwrap(), Put::AlreadyThere);
+    assert!(matches!(store.get_bounded("data/a", 9).await, Err(ArchiveError::TooLong { .. })));
+    assert_eq!(store.get_range("data/a", 7..99).await.unwrap().unwrap(), "789");
+    assert_eq!(store.head("data/a").await.unwrap(), Some(10));
+    assert_eq!(store.head("data").await.unwrap(), None);
+    assert_eq!(store.get("data/a/b").await.unwrap(), None);
+    let error = store.put_new("data/a/b", Bytes::from_static(b"1")).await.unwrap_err();
+    assert!(error.to_string().contains("data/a"), "{error}");
+    store.delete("data/a").await.unwrap();
+    store.delete("data/a").await.unwrap();
+    assert_eq!(store.get("data/a").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_view_for_engines_counts_and_does_not_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let _ = store.put_new("data/a", Bytes::from_static(b"0123456789")).await.unwrap();
+    let before = store.usage();
+    let objects = store.reader().unwrap();
+    let path = Path::from("data/a");
+    assert_eq!(objects.get_range(&path, 2..5).await.unwrap(), "234");
+    assert_eq!(objects.head(&path).await.unwrap().size, 10);
+    assert!(objects.put(&Path::from("data/b"), PutPayload::from_static(b"1")).await.is_err());
+    assert!(objects.delete(&path).await.is_err());
+    let usage = store.usage().since(&before);
+    let expected = Usage { gets: 1, heads: 1, bytes_read: 3, ..Usage::default() };
+    assert_eq!(usage, expected);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_resolved_by_reading_again() {
+    for (lost, then, expected) in [
+        (Lost::Request, Then::Heal, Some(Put::Created)),
+        (Lost::Reply, Then::Heal, Some(Put::Created)),
+        (Lost::Request, Then::Crash, None),
+        (Lost::Reply, Then::Crash, None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let fault = Fault::at_write(0, lost, then);
+        let store = open(folder.path()).wrapped(|inner| fault.wrap(inner));
+        let put = store.put_new("data/a", Bytes::from_static(b"mine")).await;
+        match expected {
+            Some(expected) => assert_eq!(put.unwrap(), expected, "{lost:?} {then:?}"),
+            None => {
+                let error = put.unwrap_err();
+                assert!(matches!(error, ArchiveError::Unknown { attempts: 3, .. }), "{error}");
+                fault.heal();
+                let again = store.put_new("data/a", Bytes::from_static(b"mine")).await.unwrap();
+                assert_eq!(again == Put::Created, lost == Lost::Request);
+            }
+        }
+        assert_eq!(store.get("data/a").await.unwrap().unwrap(), "mine");
+    }
+}

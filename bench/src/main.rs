@@ -1,0 +1,119 @@
+//! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
+//!
+//! `generate EVENTS SEED FILE` writes a workload, `ingest FILE` runs it and prints one JSON line:
+//! events, bytes in, bytes out, CPU seconds, peak memory. `bench/ingest.py` runs it beside DuckDB.
+#![expect(clippy::print_stdout, reason = "the result goes to standard output")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use common::limits::DELIVERY_DATES_MAX;
+use ingest_fn::parts::PartReader;
+use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig, UnitBytes};
+use traffic::{Config, Format, Generator};
+
+/// Received long after any generated event, so that none lies in the future.
+const RECEIVED_AT_MICROS: i64 = 1_900_000_000_000_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["generate", events, seed, format, file] => {
+            generate(events.parse()?, seed.parse()?, format, file)
+        }
+        ["ingest", file] => ingest(file, None),
+        ["ingest", file, output] => ingest(file, Some(output)),
+        _ => {
+            let usage =
+                "usage: generate EVENTS SEED default|extended|mixed FILE | ingest FILE [OUTPUT]";
+            Err(usage.into())
+        }
+    }
+}
+
+fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<dyn Error>> {
+    let format = match format {
+        "default" => Format::IstioDefault,
+        "extended" => Format::Extended,
+        "mixed" => Format::Mixed,
+        other => {
+            return Err(format!("format: expected default, extended or mixed, found {other}").into());
+        }
+    };
+    let mut generator = Generator::new(Config { events, seed, format, ..Config::default() })?;
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
+    let mut line = Vec::new();
+    while generator.next_line(&mut line).is_some() {
+        out.write_all(&line)?;
+        line.clear();
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn ingest(file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
+    let before = cpu_seconds()?;
+    let mut parts = PartReader::new(File::open(file)?);
+    let mut buffer = Vec::new();
+    let config = SourceConfig {
+        cluster: Some("prod-eu-1".to_owned()),
+        transport: "file".to_owned(),
+        transport_ref: Some("bench".to_owned()),
+        ..SourceConfig::default()
+    };
+    let (mut bytes, mut events, mut rejects, mut stored, mut files) =
+        (0u64, 0u64, 0u64, 0u64, 0u64);
+    while let Some(part) = parts.next_part(&mut buffer)? {
+        let mut builder = DeliveryBuilder::new(config.clone(), vec![part.id], RECEIVED_AT_MICROS)?;
+        let outcome = builder.add_unit(UnitBytes {
+            bytes: &buffer,
+            sha256: part.sha256,
+            offset_bytes: part.offset_bytes,
+            continues_record: part.continues_record,
+            cut_record: part.cut_record,
+        })?;
+        let delivery = builder.finish()?;
+        bytes += buffer.len() as u64;
+        events += outcome.events;
+        rejects += outcome.rejects;
+        for file in &delivery.files {
+            stored += file.entry.bytes;
+            files += 1;
+            if let Some(folder) = output {
+                std::fs::write(format!("{folder}/{}.parquet", file.entry.sha256), &file.bytes)?;
+            }
+        }
+    }
+    debug_assert!(files <= DELIVERY_DATES_MAX as u64 * 1000);
+    let cpu = cpu_seconds()? - before;
+    println!(
+        "{{\"engine\":\"meshledger\",\"bytes\":{bytes},\"events\":{events},\"rejects\":{rejects},\
+         \"files\":{files},\"stored_bytes\":{stored},\"cpu_seconds\":{cpu:.2},\
+         \"peak_memory_bytes\":{}}}",
+        peak_memory_bytes()?
+    );
+    Ok(())
+}
+
+/// CPU seconds of this process so far, user and system, from the kernel's clock ticks (100 a
+/// second on Linux).
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit_once(')').ok_or("unexpected /proc/self/stat")?.1;
+    let ticks: f64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap_or(0.0))
+        .sum();
+    Ok(ticks / 100.0)
+}
+
+fn peak_memory_bytes() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: u64 = line.split_whitespace().nth(1).ok_or("no value")?.parse()?;
+    Ok(kib * 1024)
+}

@@ -1,0 +1,15 @@
+//! Events in: bytes to parts, parts to records, records to rows or rejects, rows to Parquet and
+//! a manifest.
+//!
+//! Deliberately not here: SQL, listing or deleting anything in the archive, the clock and the
+//! environment. `pipeline` reads as the data flow.
+
+pub mod columns;
+pub mod decompress;
+pub mod error;
+pub mod parse;
+pub mod parts;
+pub mod pipeline;
+pub mod reject;
+
+pub use error::IngestError;

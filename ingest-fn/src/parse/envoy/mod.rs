@@ -1,0 +1,142 @@
+//! Envoy JSON access logs: Istio's default keys, the extended keys we recommend, any order, any
+//! subset.
+//!
+//! What a column holds exactly is in the column alone; everything else stands in `attributes` as
+//! it stood in the record, so that the record can be rebuilt. Records of an unknown key set keep
+//! their text in `raw`.
+
+mod fill;
+mod keys;
+mod network;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use common::event::EventKind;
+
+use crate::columns::EventColumns;
+use crate::parse::fields as f;
+use crate::parse::json::{Kind, Scanner};
+use crate::parse::time;
+use crate::reject::{Reason, Reject};
+use keys::Shape;
+
+pub use rebuild::rebuild;
+
+/// Text of column `source_format`.
+pub const SOURCE_FORMAT: &str = "envoy_json";
+
+/// Known keys a record must have, beside code, flags and a time, to be taken for Envoy's when the
+/// format is not configured. With empty values omitted, a TCP record keeps eight.
+const DETECTED_KEYS_MIN: u32 = 8;
+
+/// Parses Envoy JSON records, one at a time.
+#[derive(Debug)]
+pub struct EnvoyParser {
+    scanner: Scanner,
+    rbac: Scanner,
+    jwt: Scanner,
+    attributes: Vec<u8>,
+}
+
+impl Default for EnvoyParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EnvoyParser {
+    /// A parser that has seen nothing.
+    pub fn new() -> Self {
+        Self {
+            scanner: Scanner::new(keys::NAMES),
+            rbac: Scanner::new(keys::rbac::NAMES),
+            jwt: Scanner::new(keys::jwt::NAMES),
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Reads a record and returns its event time in microseconds; [`EnvoyParser::fill`] then
+    /// writes its columns. `forced` takes the record for Envoy's whatever keys it has.
+    ///
+    /// # Errors
+    /// A reject, if the record is no JSON object, not Envoy's, or has no time.
+    pub fn scan(&mut self, record: &[u8], plain: bool, forced: bool) -> Result<i64, Reject> {
+        self.scanner.scan(record, plain)?;
+        if !forced && !self.looks_like_envoy() {
+            return Err(Reject::new(
+                Reason::UnknownFormat,
+                "a JSON object, but not with the keys of a format this version reads",
+            ));
+        }
+        let envoy = |reject: Reject| Reject { format_guess: Some(SOURCE_FORMAT), ..reject };
+        self.event_time(record).map_err(envoy)
+    }
+
+    fn looks_like_envoy(&self) -> bool {
+        let has = |key: usize| self.scanner.present() & (1 << key) != 0;
+        has(keys::RESPONSE_CODE)
+            && has(keys::RESPONSE_FLAGS)
+            && (has(keys::START_TIME) || has(keys::START_US))
+            && self.scanner.present().count_ones() >= DETECTED_KEYS_MIN
+    }
+
+    fn event_time(&self, record: &[u8]) -> Result<i64, Reject> {
+        let read = |key: usize, parse: fn(&[u8]) -> Option<i64>| {
+            let slot = self.scanner.slot(key);
+            match slot.kind {
+                Kind::Text => parse(slot.bytes(record)),
+                _ => None,
+            }
+        };
+        read(keys::START_US, time::parse_unix_seconds)
+            .or_else(|| read(keys::START_TIME, time::parse_rfc3339))
+            .ok_or_else(|| {
+                let expected = "expected start_time in RFC 3339 or start_us as seconds.micros";
+                Reject::new(Reason::NoEventTime, format!("{expected}, found neither"))
+            })
+    }
+
+    /// Writes the columns of the record scanned last into the row in hand. The columns that are
+    /// the same for a whole delivery are the pipeline's.
+    pub fn fill(&mut self, record: &[u8], event_time_micros: i64, columns: &mut EventColumns) {
+        self.attributes.clear();
+        let shape = Shape::of(self.scanner.present());
+        let mut fill = fill::Fill {
+            scanner: &self.scanner,
+            record,
+            shape,
+            columns,
+            attributes: &mut self.attributes,
+        };
+        fill.times(event_time_micros);
+        let network = fill.network();
+        fill.request();
+        let who = fill.identity(network.direction, &mut self.jwt);
+        let outcome = fill.verdict(&network, &mut self.rbac);
+        fill.principal(&who, &outcome);
+        fill.protocol(outcome.kind);
+        fill.leftovers();
+        columns.text(f::SOURCE_FORMAT, SOURCE_FORMAT.as_bytes());
+        columns.text(f::RECORD_SHAPE, shape.as_str().as_bytes());
+        if self.scanner.repeated() {
+            columns.text(f::PARSE_STATUS, b"ambiguous");
+            columns.text(f::PARSE_ERROR, b"a key stands twice; the last value was read");
+        } else {
+            columns.text(f::PARSE_STATUS, b"ok");
+        }
+        if shape == Shape::Sparse || self.scanner.repeated() {
+            columns.text(f::RAW, record);
+        }
+        if !self.attributes.is_empty() {
+            columns.text_joined(f::ATTRIBUTES, &self.attributes, b"}");
+        }
+    }
+}
+
+/// What the verdict says that other columns depend on.
+struct Outcome {
+    kind: EventKind,
+    downstream_tls_failed: bool,
+}

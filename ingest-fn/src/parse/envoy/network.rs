@@ -1,0 +1,138 @@
+//! Addresses of an Envoy record: who connected to whom, seen from which side.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::fill::Fill;
+use super::keys as k;
+use crate::parse::fields as f;
+use crate::parse::istio::{self, Direction};
+use crate::parse::json::Kind;
+
+/// What later steps need of the addresses.
+pub(super) struct Network {
+    pub(super) direction: Option<Direction>,
+    /// The record names things in Istio's way.
+    pub(super) is_istio: bool,
+}
+
+/// An `ip:port` text.
+pub(super) struct Address<'a> {
+    /// The address in canonical text.
+    pub(super) ip: Cow<'a, [u8]>,
+    pub(super) port: u16,
+    /// `ip` and `port` print as the text they were read from.
+    pub(super) exact: bool,
+}
+
+/// Splits `ip:port`; `None` for anything else, as `unix://…`.
+pub(super) fn split_address(text: &[u8]) -> Option<Address<'_>> {
+    let colon = memchr::memrchr(b':', text)?;
+    let (host, port) = (&text[..colon], &text[colon + 1..]);
+    if port.is_empty() || !port.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let canonical_port = port == b"0" || !port.starts_with(b"0");
+    let port: u16 = std::str::from_utf8(port).ok()?.parse().ok()?;
+    let bracketed = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+    if let Some(inside) = bracketed {
+        let ip = std::str::from_utf8(inside).ok()?.parse::<Ipv6Addr>().ok()?.to_string();
+        let exact = canonical_port && ip.as_bytes() == inside;
+        return Some(Address { ip: Cow::Owned(ip.into_bytes()), port, exact });
+    }
+    // Only the canonical form of an IPv4 address parses.
+    std::str::from_utf8(host).ok()?.parse::<Ipv4Addr>().ok()?;
+    Some(Address { ip: Cow::Borrowed(host), port, exact: canonical_port })
+}
+
+impl Fill<'_> {
+    /// Fills addresses, cluster, direction and the services they name.
+    pub(super) fn network(&mut self) -> Network {
+        let cluster_text = self.text(k::UPSTREAM_CLUSTER);
+        let cluster = cluster_text.as_deref().and_then(istio::cluster);
+        let direction = cluster.and_then(|cluster| cluster.direction);
+        if let Some(direction) = direction {
+            self.columns.text(f::DIRECTION, direction.as_str().as_bytes());
+            self.columns.text(f::REPORTER, direction.reporter().as_bytes());
+        }
+        let sni = self.text(k::REQUESTED_SERVER_NAME);
+        let sni_host = sni.as_deref().and_then(istio::sni_host);
+        let authority = match direction {
+            Some(Direction::Inbound) => self.text(k::AUTHORITY),
+            _ => None,
+        };
+        let service = cluster
+            .and_then(|cluster| cluster.host)
+            .or(sni_host)
+            .or_else(|| authority.as_deref().map(without_port));
+        if let Some(service) = service.filter(|service| !service.is_empty()) {
+            self.columns.text(f::DST_SERVICE, service);
+            if let Some(namespace) = istio::service_namespace(service) {
+                self.columns.text(f::DST_NAMESPACE, namespace);
+            }
+        }
+        let is_istio =
+            cluster.is_some() || sni.as_deref().is_some_and(|sni| sni.starts_with(b"outbound_."));
+        self.direct(k::UPSTREAM_CLUSTER, f::UPSTREAM_CLUSTER);
+        self.direct(k::UPSTREAM_HOST, f::UPSTREAM_HOST);
+        self.direct(k::UPSTREAM_LOCAL_ADDRESS, f::UPSTREAM_LOCAL_ADDRESS);
+        self.direct(k::REQUESTED_SERVER_NAME, f::TLS_SNI);
+        self.callee(direction);
+        self.caller();
+        Network { direction, is_istio }
+    }
+
+    /// The caller's address. Port 0 means that it came from a header, and is NULL.
+    fn caller(&mut self) {
+        let remote = self.text(k::DOWNSTREAM_REMOTE_ADDRESS);
+        match remote.as_deref().and_then(split_address) {
+            Some(address) => {
+                self.columns.text(f::SRC_IP, &address.ip);
+                if address.port != 0 {
+                    self.columns.int32(f::SRC_PORT, i32::from(address.port));
+                }
+                if !address.exact {
+                    self.attribute(k::DOWNSTREAM_REMOTE_ADDRESS);
+                }
+            }
+            None => self.attribute_unless_null(k::DOWNSTREAM_REMOTE_ADDRESS),
+        }
+    }
+
+    /// The callee's address: where the caller connected to, or for the caller's own proxy the
+    /// endpoint it chose.
+    fn callee(&mut self, direction: Option<Direction>) {
+        let local = self.text(k::DOWNSTREAM_LOCAL_ADDRESS);
+        let upstream = self.text(k::UPSTREAM_HOST);
+        let upstream_first = direction == Some(Direction::Outbound) && upstream.is_some();
+        let from_local = !upstream_first && local.is_some();
+        let address = if from_local { &local } else { &upstream };
+        let split = address.as_deref().and_then(split_address);
+        if let Some(address) = &split {
+            self.columns.text(f::DST_IP, &address.ip);
+            self.columns.int32(f::DST_PORT, i32::from(address.port));
+        }
+        let exact = split.as_ref().is_some_and(|address| address.exact);
+        match (&local, from_local && exact) {
+            (Some(_), true) => {}
+            (Some(text), false) => self.columns.text(f::DOWNSTREAM_LOCAL_ADDRESS, text),
+            // Rebuilding would take dst_ip and dst_port for it.
+            (None, _) if !upstream_first && split.is_some() => {
+                self.attribute(k::DOWNSTREAM_LOCAL_ADDRESS);
+            }
+            (None, _) if self.slot(k::DOWNSTREAM_LOCAL_ADDRESS).kind != Kind::Null => {
+                self.attribute(k::DOWNSTREAM_LOCAL_ADDRESS);
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+/// The authority without its port. Text with several colons is no `host:port` and stays whole.
+fn without_port(authority: &[u8]) -> &[u8] {
+    let Some(colon) = memchr::memrchr(b':', authority) else { return authority };
+    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
+    let is_port = port.iter().all(u8::is_ascii_digit);
+    let bracketed = host.starts_with(b"[") && host.ends_with(b"]");
+    if is_port && (bracketed || !host.contains(&b':')) { host } else { authority }
+}

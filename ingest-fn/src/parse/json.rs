@@ -1,0 +1,447 @@
+//! One JSON object a record, read straight into slots: no tree, no allocation a field.
+//!
+//! The scanner knows a fixed set of keys. It remembers which key followed which, so that records
+//! of one format cost one comparison a key whatever their order; records of another order give
+//! the same slots, only slower. It checks the whole record against RFC 8259: nested values
+//! through serde_json, everything else here.
+
+use std::borrow::Cow;
+
+use common::limits::{RECORD_DEPTH_MAX, RECORD_FIELDS_MAX};
+use memchr::memchr2;
+use serde::de::IgnoredAny;
+
+use crate::reject::{Reason, Reject};
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The key is not in the record.
+    Missing,
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number.
+    Number,
+    /// A string without escapes; the slot is its content without quotes.
+    Text,
+    /// A string with escapes; the slot is its content without quotes, still escaped.
+    Escaped,
+    /// An object or array.
+    Nested,
+}
+
+/// A value's kind and place in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// What it is.
+    pub kind: Kind,
+    start: u32,
+    end: u32,
+}
+
+const MISSING: Slot = Slot { kind: Kind::Missing, start: 0, end: 0 };
+
+/// Where an unknown key and its value lie, quotes included.
+#[derive(Debug, Clone, Copy)]
+struct Extra {
+    key: (u32, u32),
+    value: (u32, u32),
+}
+
+/// The keys a scanner knows, at most 64, each with `"key":` ready to compare.
+#[derive(Debug)]
+pub struct Keys {
+    names: &'static [&'static str],
+    literals: Vec<Vec<u8>>,
+    sorted: Vec<u8>,
+}
+
+impl Keys {
+    /// Prepares a set of distinct keys.
+    pub fn new(names: &'static [&'static str]) -> Self {
+        debug_assert!(names.len() <= 64, "presence is a 64-bit mask");
+        let mut sorted: Vec<u8> = (0..=u8::MAX).take(names.len()).collect();
+        sorted.sort_by_key(|&i| names[usize::from(i)]);
+        let literals = names.iter().map(|name| format!("\"{name}\":").into_bytes()).collect();
+        Self { names, literals, sorted }
+    }
+
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        self.sorted
+            .binary_search_by(|&i| self.names[usize::from(i)].as_bytes().cmp(key))
+            .ok()
+            .map(|at| usize::from(self.sorted[at]))
+    }
+}
+
+/// Scans records of known keys, one at a time.
+#[derive(Debug)]
+pub struct Scanner {
+    keys: Keys,
+    slots: Vec<Slot>,
+    present: u64,
+    extras: Vec<Extra>,
+    repeated: bool,
+    /// For each key (last place: the begin), the two keys that followed it last.
+    followers: Vec<[u8; 2]>,
+}
+
+/// No key is predicted.
+const NO_KEY: u8 = u8::MAX;
+
+impl Scanner {
+    /// A scanner for `names`, at most 64.
+    pub fn new(names: &'static [&'static str]) -> Self {
+        Self {
+            keys: Keys::new(names),
+            slots: vec![MISSING; names.len()],
+            present: 0,
+            extras: Vec::new(),
+            repeated: false,
+            followers: vec![[NO_KEY; 2]; names.len() + 1],
+        }
+    }
+
+    /// Reads one record.
+    ///
+    /// `record` is valid UTF-8; `plain` promises that it has no byte below 0x20.
+    ///
+    /// # Errors
+    /// A reject that says what was expected at which byte.
+    pub fn scan(&mut self, record: &[u8], plain: bool) -> Result<(), Reject> {
+        self.slots.fill(MISSING);
+        self.present = 0;
+        self.extras.clear();
+        self.repeated = false;
+        if u32::try_from(record.len()).is_err() {
+            return Err(Reject::new(Reason::RecordTooLong, "record longer than 4 GiB"));
+        }
+        let mut at = Cursor { bytes: record, at: 0, plain };
+        at.space();
+        at.expect(b'{', "`{` at the begin of the record")?;
+        at.space();
+        if at.peek() == Some(b'}') {
+            at.at += 1;
+            return at.end();
+        }
+        let mut previous = self.slots.len();
+        for _ in 0..RECORD_FIELDS_MAX {
+            match self.predicted(&at, previous) {
+                Some((key, length)) => {
+                    at.at += length;
+                    let slot = at.value()?;
+                    self.store(key, slot);
+                    previous = key;
+                }
+                None => previous = self.unpredicted(&mut at, previous)?,
+            }
+            at.space();
+            match at.next() {
+                Some(b',') => at.space(),
+                Some(b'}') => return at.end(),
+                _ => return Err(at.wrong("`,` or `}` after a value")),
+            }
+        }
+        let detail = format!("expected at most {RECORD_FIELDS_MAX} fields, found more");
+        Err(Reject::new(Reason::TooManyFields, detail))
+    }
+
+    fn predicted(&self, at: &Cursor<'_>, previous: usize) -> Option<(usize, usize)> {
+        self.followers[previous].iter().take_while(|&&key| key != NO_KEY).find_map(|&key| {
+            let literal = &self.keys.literals[usize::from(key)];
+            at.rest().starts_with(literal).then_some((usize::from(key), literal.len()))
+        })
+    }
+
+    /// Reads a field the slow way and returns the key to predict from.
+    fn unpredicted(&mut self, at: &mut Cursor<'_>, previous: usize) -> Result<usize, Reject> {
+        let key_start = at.at;
+        at.expect(b'"', "a key in quotes")?;
+        let key = at.string()?;
+        let key_end = at.at;
+        at.space();
+        at.expect(b':', "`:` after a key")?;
+        let text = decode(at.bytes, key)?;
+        let value_start = {
+            at.space();
+            at.at
+        };
+        let slot = at.value()?;
+        let Some(known) = self.keys.find(text.as_bytes()) else {
+            let place = |from: usize, to: usize| (narrow(from), narrow(to));
+            self.extras
+                .push(Extra { key: place(key_start, key_end), value: place(value_start, at.at) });
+            return Ok(previous);
+        };
+        self.store(known, slot);
+        let followers = &mut self.followers[previous];
+        let known_small = u8::try_from(known).unwrap_or(NO_KEY);
+        if followers[0] != known_small {
+            followers[1] = followers[0];
+            followers[0] = known_small;
+        }
+        Ok(known)
+    }
+
+    fn store(&mut self, key: usize, slot: Slot) {
+        let bit = 1u64 << key;
+        self.repeated |= self.present & bit != 0;
+        self.present |= bit;
+        self.slots[key] = slot;
+    }
+
+    /// The slot of a known key; of a repeated key the last one.
+    pub fn slot(&self, key: usize) -> Slot {
+        self.slots[key]
+    }
+
+    /// Which known keys the record has: bit `i` for key `i`.
+    pub fn present(&self) -> u64 {
+        self.present
+    }
+
+    /// Whether a known key came twice.
+    pub fn repeated(&self) -> bool {
+        self.repeated
+    }
+
+    /// Unknown keys and their values as they stand in the record: key with quotes, value text.
+    pub fn extras<'a>(&'a self, record: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.extras.iter().map(|extra| {
+            let piece = |(from, to): (u32, u32)| &record[from as usize..to as usize];
+            (piece(extra.key), piece(extra.value))
+        })
+    }
+
+    /// Name of a known key.
+    pub fn name(&self, key: usize) -> &'static str {
+        self.keys.names[key]
+    }
+}
+
+impl Slot {
+    /// The slot's bytes: a string's content, or the value's text.
+    pub fn bytes(self, record: &[u8]) -> &[u8] {
+        &record[self.start as usize..self.end as usize]
+    }
+
+    /// The value as it stands in the record, quotes included.
+    pub fn json(self, record: &[u8]) -> &[u8] {
+        match self.kind {
+            Kind::Text | Kind::Escaped => &record[self.start as usize - 1..self.end as usize + 1],
+            _ => self.bytes(record),
+        }
+    }
+
+    /// A string's content with escapes resolved; `None` if the slot is no string.
+    pub fn text(self, record: &[u8]) -> Option<Cow<'_, [u8]>> {
+        match self.kind {
+            Kind::Text => Some(Cow::Borrowed(self.bytes(record))),
+            // Checked while scanning, so it decodes.
+            Kind::Escaped => serde_json::from_slice::<String>(self.json(record))
+                .ok()
+                .map(|text| Cow::Owned(text.into_bytes())),
+            _ => None,
+        }
+    }
+}
+
+fn narrow(at: usize) -> u32 {
+    // `scan` refuses records longer than u32 can say.
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn decode(record: &[u8], slot: Slot) -> Result<Cow<'_, str>, Reject> {
+    slot.text(record)
+        .and_then(|text| match text {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        })
+        .ok_or_else(|| Reject::new(Reason::InvalidJson, "expected a string, found a bad escape"))
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    plain: bool,
+}
+
+impl<'a> Cursor<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek();
+        self.at += usize::from(byte.is_some());
+        byte
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8, what: &str) -> Result<(), Reject> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.wrong(what))
+    }
+
+    fn wrong(&self, expected: &str) -> Reject {
+        let found = match self.peek() {
+            None => "the end".to_owned(),
+            Some(byte) if byte.is_ascii_graphic() => format!("`{}`", char::from(byte)),
+            Some(byte) => format!("byte 0x{byte:02x}"),
+        };
+        let detail = format!("at byte {}: expected {expected}, found {found}", self.at);
+        Reject::new(Reason::InvalidJson, detail)
+    }
+
+    fn end(&mut self) -> Result<(), Reject> {
+        self.space();
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.wrong("the end of the record")) }
+    }
+
+    fn slot(&self, kind: Kind, start: usize, end: usize) -> Slot {
+        Slot { kind, start: narrow(start), end: narrow(end) }
+    }
+
+    /// Reads a value; leaves the cursor behind it.
+    fn value(&mut self) -> Result<Slot, Reject> {
+        self.space();
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                self.string()
+            }
+            Some(b'n') => self.literal(b"null", Kind::Null),
+            Some(b't') => self.literal(b"true", Kind::Bool),
+            Some(b'f') => self.literal(b"false", Kind::Bool),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'{' | b'[') => {
+                self.skip_nested()?;
+                let text = &self.bytes[start..self.at];
+                match serde_json::from_slice::<IgnoredAny>(text) {
+                    Ok(_) => Ok(self.slot(Kind::Nested, start, self.at)),
+                    Err(e) => {
+                        let detail = format!("nested value at byte {start}: {e}");
+                        Err(Reject::new(Reason::InvalidJson, detail))
+                    }
+                }
+            }
+            _ => Err(self.wrong("a value")),
+        }
+    }
+
+    fn literal(&mut self, text: &[u8], kind: Kind) -> Result<Slot, Reject> {
+        let start = self.at;
+        if !self.rest().starts_with(text) {
+            return Err(self.wrong("`null`, `true` or `false`"));
+        }
+        self.at += text.len();
+        Ok(self.slot(kind, start, self.at))
+    }
+
+    /// Reads a string whose opening quote is behind the cursor.
+    fn string(&mut self) -> Result<Slot, Reject> {
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            let Some(found) = memchr2(b'"', b'\\', self.rest()) else {
+                self.at = self.bytes.len();
+                return Err(self.wrong("`\"` at the end of a string"));
+            };
+            self.at += found;
+            if self.bytes[self.at] == b'"' {
+                break;
+            }
+            escaped = true;
+            // The escaped character, whatever it is, does not end the string.
+            self.at = (self.at + 2).min(self.bytes.len());
+        }
+        let end = self.at;
+        self.at += 1;
+        if !self.plain && self.bytes[start..end].iter().any(|&byte| byte < 0x20) {
+            let detail = format!("string at byte {start}: control character not escaped");
+            return Err(Reject::new(Reason::InvalidJson, detail));
+        }
+        if !escaped {
+            return Ok(self.slot(Kind::Text, start, end));
+        }
+        let slot = self.slot(Kind::Escaped, start, end);
+        match serde_json::from_slice::<String>(slot.json(self.bytes)) {
+            Ok(_) => Ok(slot),
+            Err(e) => {
+                let detail = format!("string at byte {start}: {e}");
+                Err(Reject::new(Reason::InvalidJson, detail))
+            }
+        }
+    }
+
+    /// Reads a number by the grammar of RFC 8259.
+    fn number(&mut self) -> Result<Slot, Reject> {
+        let start = self.at;
+        self.at += usize::from(self.peek() == Some(b'-'));
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.wrong("a digit")),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
+            self.some_digits()?;
+        }
+        Ok(self.slot(Kind::Number, start, self.at))
+    }
+
+    fn digits(&mut self) {
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<(), Reject> {
+        let before = self.at;
+        self.digits();
+        if self.at == before { Err(self.wrong("a digit")) } else { Ok(()) }
+    }
+
+    /// Moves behind a balanced object or array; its grammar is checked by the caller.
+    fn skip_nested(&mut self) -> Result<(), Reject> {
+        let mut depth = 0usize;
+        loop {
+            match self.next() {
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(_) => {}
+                None => return Err(self.wrong("`}` or `]`")),
+            }
+            if depth > RECORD_DEPTH_MAX {
+                let detail = format!("expected at most {RECORD_DEPTH_MAX} levels, found more");
+                return Err(Reject::new(Reason::TooDeep, detail));
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
