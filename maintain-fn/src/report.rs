@@ -1,0 +1,45 @@
+//! What a seal did.
+
+use serde::Serialize;
+
+/// What one call of [`crate::seal`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SealReport {
+    /// Latest version of the log when the seal ended.
+    pub version: Option<u64>,
+    /// Commits this seal stored.
+    pub commits: u64,
+    /// Times another sealer was first and this one started again.
+    pub races_lost: u64,
+    /// Manifests sealed, wholly or in part.
+    pub manifests_sealed: u64,
+    /// Of those, the ones with units that were held already, whose new rows were rewritten.
+    pub manifests_mixed: u64,
+    /// Manifests of which every unit was held already.
+    pub manifests_dropped: u64,
+    /// Manifests that failed their checks; redelivery can still succeed.
+    pub manifests_refused: Vec<RefusedManifest>,
+    /// Event files added.
+    pub files: u64,
+    /// Event rows added.
+    pub rows: u64,
+    /// Rejected records added to the quarantine.
+    pub rejects: u64,
+    /// Bytes of the event files added.
+    pub bytes: u64,
+    /// Runs of the held index written.
+    pub held_runs: u64,
+    /// Whether the inbox was empty at the end, refused objects aside.
+    pub is_complete: bool,
+}
+
+/// A manifest that was not sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedManifest {
+    /// Its key in the inbox.
+    pub key: String,
+    /// What is wrong, one sentence a fault.
+    pub reasons: Vec<String>,
+    /// Whether it was moved to `refused/`; an object without a delivery's name stays where it is.
+    pub is_moved: bool,
+}

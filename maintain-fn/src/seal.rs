@@ -1,0 +1,297 @@
+//! Seal: commits waiting manifests to the log, once each, whoever else seals at the same time.
+//!
+//! A crash anywhere leaves what the next seal finishes by the same code: manifests stored without
+//! a commit are stored again as they are, a commit stored with inbox entries left makes them
+//! "all held", to be dropped.
+
+mod candidates;
+
+use std::collections::BTreeSet;
+
+use archive::held::Held;
+use archive::log::Log;
+use archive::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
+use archive::{ArchiveError, CommitPut, Sealer};
+use bytes::Bytes;
+use common::commit::{CommitNote, ManifestRef, Operation, seal_bytes};
+use common::limits::{FILE_BYTES_MAX, SEAL_MANIFESTS_MAX};
+use common::manifest::{FileEntry, Manifest, QuarantineEntry};
+use common::resolve::{Resolution, resolve};
+use common::{Sha256Digest, UnitId};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use self::candidates::{Candidate, Candidates};
+use crate::error::SealError;
+use crate::report::SealReport;
+use crate::rewrite;
+
+/// Bounds of one seal.
+#[derive(Debug, Clone, Copy)]
+pub struct SealOptions {
+    /// Most rounds, each of which stores at most one commit; lost races count too.
+    pub rounds_max: usize,
+    /// Most manifests in one commit, at most [`SEAL_MANIFESTS_MAX`].
+    pub manifests_per_commit_max: usize,
+}
+
+impl Default for SealOptions {
+    fn default() -> Self {
+        Self { rounds_max: 1_000, manifests_per_commit_max: SEAL_MANIFESTS_MAX }
+    }
+}
+
+/// Most files in one commit: with 6 kB of statistics each, about 30 MB.
+const COMMIT_FILES_MAX: usize = 5_000;
+
+/// Inbox entries removed at once.
+const REMOVALS_MAX: usize = 16;
+
+/// Seals what waits in the inbox: lists it, checks every manifest and file, leaves out what is
+/// held, and commits the rest, until the inbox is empty.
+///
+/// # Errors
+/// If the archive can not be read or written. What was committed stays; run it again.
+pub async fn seal(
+    sealer: &Sealer,
+    now_micros: i64,
+    options: SealOptions,
+) -> Result<SealReport, SealError> {
+    let count_max = options.manifests_per_commit_max.clamp(1, SEAL_MANIFESTS_MAX);
+    let mut report = SealReport::default();
+    let mut candidates = Candidates::default();
+    let (mut log, mut held) = (Log::default(), Held::default());
+    for _ in 0..options.rounds_max.max(1) {
+        // The inbox first, the log second: what another sealer committed and took out of the
+        // inbox in between is then seen as held.
+        let batch = candidates.next(sealer, count_max, &mut report).await?;
+        log = sealer.log(&log).await?;
+        if batch.is_empty() {
+            report.is_complete = true;
+            break;
+        }
+        held = sealer.held(held, &log).await?;
+        round(sealer, now_micros, &log, &held, batch, &mut candidates, &mut report).await?;
+    }
+    log = sealer.log(&log).await?;
+    report.version = log.version();
+    let runs = sealer.write_held_runs(&log).await?;
+    report.held_runs = u64::try_from(runs).unwrap_or(u64::MAX);
+    Ok(report)
+}
+
+/// What one commit takes in.
+#[derive(Debug, Default)]
+struct Plan {
+    manifests: Vec<ManifestRef>,
+    adds: Vec<FileEntry>,
+    /// Inbox keys that the commit makes superfluous.
+    sealed: Vec<String>,
+    dropped: Vec<String>,
+    mixed: u64,
+}
+
+/// One round: at most one commit.
+async fn round(
+    sealer: &Sealer,
+    now_micros: i64,
+    log: &Log,
+    held: &Held,
+    batch: Vec<Candidate>,
+    candidates: &mut Candidates,
+    report: &mut SealReport,
+) -> Result<(), SealError> {
+    let Some(plan) = plan(sealer, held, batch, candidates, report).await? else { return Ok(()) };
+    if !plan.manifests.is_empty() {
+        let note = CommitNote {
+            format: common::FORMAT,
+            operation: Operation::Seal,
+            version: log.next_version(),
+            previous_sha256: log.commits().last().map(|last| last.sha256),
+            manifests: plan.manifests,
+        };
+        let bytes = seal_bytes(now_micros.div_euclid(1000), &note, &plan.adds);
+        // Stopped before this: manifests and rewritten files that no commit names, which the next
+        // seal stores again, byte for byte. Stopped after: a commit, and an inbox of held units.
+        match sealer.put_commit(note.version, Bytes::from(bytes)).await? {
+            CommitPut::Won => count(report, &note, &plan.adds, plan.mixed),
+            CommitPut::Lost => {
+                report.races_lost += 1;
+                return Ok(());
+            }
+        }
+    }
+    report.manifests_dropped += u64::try_from(plan.dropped.len()).unwrap_or(u64::MAX);
+    // Stopped in here: the rest is held, and dropped by the next seal.
+    stream::iter(plan.sealed.into_iter().chain(plan.dropped))
+        .map(|key| async move { sealer.remove_waiting(&key).await })
+        .buffer_unordered(REMOVALS_MAX)
+        .try_collect::<()>()
+        .await?;
+    Ok(())
+}
+
+fn count(report: &mut SealReport, note: &CommitNote, adds: &[FileEntry], mixed: u64) {
+    tracing::info!(version = note.version, manifests = note.manifests.len(), "sealed");
+    report.commits += 1;
+    report.manifests_sealed += u64::try_from(note.manifests.len()).unwrap_or(u64::MAX);
+    report.manifests_mixed += mixed;
+    for file in adds {
+        report.files += 1;
+        report.rows = report.rows.saturating_add(file.rows);
+        report.bytes = report.bytes.saturating_add(file.bytes);
+    }
+    for entry in note.manifests.iter().flat_map(|named| &named.quarantine) {
+        report.rejects = report.rejects.saturating_add(entry.rows);
+    }
+}
+
+/// Resolves a batch and stores all a commit of it needs. `None` if a manifest had to be refused:
+/// what the others may take has changed, so the round starts again.
+async fn plan(
+    sealer: &Sealer,
+    held: &Held,
+    batch: Vec<Candidate>,
+    candidates: &mut Candidates,
+    report: &mut SealReport,
+) -> Result<Option<Plan>, SealError> {
+    let manifests: Vec<Manifest> = batch.iter().map(|c| c.manifest.clone()).collect();
+    let resolutions = resolve(&manifests, |unit| held.contains(unit));
+    drop(manifests);
+    let mut plan = Plan::default();
+    for (candidate, resolution) in batch.into_iter().zip(resolutions) {
+        if plan.adds.len() >= COMMIT_FILES_MAX {
+            break;
+        }
+        let units = match resolution {
+            Resolution::Drop => {
+                plan.dropped.push(candidate.key);
+                continue;
+            }
+            Resolution::Add => None,
+            Resolution::Mixed(units) => Some(units),
+        };
+        let key = candidate.key.clone();
+        let Some(stored) = candidates.store_manifest(sealer, candidate, report).await? else {
+            return Ok(None);
+        };
+        let taken = match &units {
+            None => Ok((stored.manifest.files.clone(), stored.manifest.quarantine.clone())),
+            Some(units) => take_kept(sealer, &stored.manifest, units).await?,
+        };
+        let (adds, quarantine) = match taken {
+            Ok(taken) => taken,
+            Err(wrong) => {
+                candidates.refuse(sealer, stored, vec![wrong], report).await?;
+                return Ok(None);
+            }
+        };
+        plan.mixed += u64::from(units.is_some());
+        plan.adds.extend(adds);
+        plan.manifests.push(ManifestRef {
+            delivery: stored.manifest.delivery,
+            sha256: Sha256Digest::of(&stored.bytes),
+            bytes: u64::try_from(stored.bytes.len()).unwrap_or(u64::MAX),
+            units_kept: units,
+            quarantine,
+        });
+        plan.sealed.push(key);
+    }
+    Ok(Some(plan))
+}
+
+type Taken = (Vec<FileEntry>, Vec<QuarantineEntry>);
+
+/// Writes the rows and rejects of the kept units of a mixed manifest, and describes them. A file
+/// that only kept units have rows in is taken as it is. The inner error says what is wrong with
+/// the manifest's files.
+async fn take_kept(
+    sealer: &Sealer,
+    manifest: &Manifest,
+    units: &[usize],
+) -> Result<Result<Taken, String>, SealError> {
+    let kept: Vec<UnitId> =
+        units.iter().filter_map(|&i| manifest.units.get(i)).map(|unit| unit.id).collect();
+    let rows = kept_rows(manifest, units);
+    let mut adds = Vec::new();
+    for file in &manifest.files {
+        let ranges = match rows.get(file.path.as_str()) {
+            None => continue,
+            Some(Kept::All) => {
+                adds.push(file.clone());
+                continue;
+            }
+            Some(Kept::Ranges(ranges)) => ranges.clone(),
+        };
+        let bytes = read(sealer, &file.path).await?;
+        let (entry, kept) = (file.clone(), kept.clone());
+        let rewritten = blocking(move || rewrite::events(&entry, bytes, &ranges, &kept)).await;
+        match rewritten {
+            Ok(encoded) => {
+                let _ = sealer.put_file(&encoded.entry.path, encoded.bytes).await?;
+                adds.push(encoded.entry);
+            }
+            Err(wrong) => return Ok(Err(format!("{}: {wrong}", file.path))),
+        }
+    }
+    let quarantine = match kept_rejects(manifest, units) {
+        KeptRejects::None => Vec::new(),
+        KeptRejects::All => manifest.quarantine.clone(),
+        KeptRejects::Units(_) => match take_kept_rejects(sealer, manifest, units).await? {
+            Ok(entries) => entries,
+            Err(wrong) => return Ok(Err(wrong)),
+        },
+    };
+    Ok(Ok((adds, quarantine)))
+}
+
+async fn take_kept_rejects(
+    sealer: &Sealer,
+    manifest: &Manifest,
+    units: &[usize],
+) -> Result<Result<Vec<QuarantineEntry>, String>, SealError> {
+    let kept: BTreeSet<i32> = units.iter().filter_map(|&i| i32::try_from(i).ok()).collect();
+    let mut entries = Vec::new();
+    for entry in &manifest.quarantine {
+        let bytes = read(sealer, &entry.path).await?;
+        let kept = kept.clone();
+        match blocking(move || rewrite::rejects(bytes, &kept)).await {
+            Ok(None) => {}
+            Ok(Some((bytes, rewritten))) => {
+                let _ = sealer.put_file(&rewritten.path, bytes).await?;
+                entries.push(rewritten);
+            }
+            Err(wrong) => return Ok(Err(format!("{}: {wrong}", entry.path))),
+        }
+    }
+    let rejects = units.iter().filter_map(|&i| manifest.units.get(i)).map(|unit| unit.rejects);
+    let expected = rejects.fold(0, u64::saturating_add);
+    let found = entries.iter().map(|entry| entry.rows).fold(0, u64::saturating_add);
+    Ok(if expected == found {
+        Ok(entries)
+    } else {
+        Err(format!("quarantine: expected {expected} rejects of the new units, found {found}"))
+    })
+}
+
+/// Reads a file that was checked a moment ago.
+async fn read(sealer: &Sealer, path: &str) -> Result<Bytes, ArchiveError> {
+    let store = sealer.reader().store();
+    let bytes = store.get_bounded(path, FILE_BYTES_MAX).await?;
+    bytes.ok_or_else(|| ArchiveError::Missing {
+        object: store.object_url(path),
+        expected: "the file that was checked a moment ago".to_owned(),
+    })
+}
+
+/// Runs a decoder over bytes that may drive it to a panic.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|e| e.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

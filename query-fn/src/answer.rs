@@ -1,0 +1,217 @@
+//! An answer as a stream of batches, within limits, and its receipt.
+
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::error::{Code, QueryError};
+use crate::receipt::{Evidence, Progress, Receipt};
+use crate::request::Limits;
+
+/// Batches of one answer. Dropping it cancels the query.
+pub struct Answer {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
+    producer: Task,
+    evidence: Evidence,
+    rows_max: Option<u64>,
+    time: Duration,
+    time_left: Duration,
+    started: Instant,
+    elapsed: Duration,
+    rows: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Complete,
+    Failed,
+}
+
+/// The task that runs the plan; aborted when dropped.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Answer {
+    /// Starts a planned query. `time_left` is what planning left of the time limit.
+    pub(crate) fn start(
+        evidence: Evidence,
+        context: std::sync::Arc<datafusion::execution::TaskContext>,
+        limits: &Limits,
+        started: Instant,
+        time_left: Duration,
+    ) -> Result<Self, QueryError> {
+        let stream = execute_stream(std::sync::Arc::clone(&evidence.plan), context)
+            .map_err(|e| QueryError::from_engine(&e))?;
+        let schema = stream.schema();
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        // The plan runs in a task of its own: a step that does not yield can then not keep the
+        // caller from seeing the time limit, and a panic ends the query, not the program.
+        let producer = Task(tokio::spawn(produce(stream, sender)));
+        Ok(Self {
+            schema,
+            batches,
+            producer,
+            evidence,
+            rows_max: limits.rows_max,
+            time: limits.time,
+            time_left,
+            started,
+            elapsed: started.elapsed(),
+            rows: 0,
+            state: State::Open,
+        })
+    }
+
+    /// Columns of the answer.
+    pub fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    /// The next batch; `None` after the last. After an error nothing follows, and what came
+    /// before it is no answer.
+    ///
+    /// # Errors
+    /// If a limit is hit, the archive can not be read, or a value can not be computed.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        if self.state != State::Open {
+            return None;
+        }
+        let waited = Instant::now();
+        let received = tokio::time::timeout(self.time_left, self.batches.recv()).await;
+        self.time_left = self.time_left.saturating_sub(waited.elapsed());
+        self.elapsed = self.started.elapsed();
+        let checked = match received {
+            Err(_) => Err(out_of_time(self.time)),
+            Ok(Some(Ok(batch))) => self.count(batch).map(Some),
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => self.end().await.map(|()| None),
+        };
+        match checked.map_err(|error| self.sharpen(error)) {
+            Ok(Some(batch)) => Some(Ok(batch)),
+            Ok(None) => {
+                self.state = State::Complete;
+                None
+            }
+            Err(error) => {
+                self.state = State::Failed;
+                self.producer.0.abort();
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// The rest of the answer as a stream.
+    pub fn stream(&mut self) -> impl Stream<Item = Result<RecordBatch, QueryError>> + Send + '_ {
+        stream::unfold(self, |answer| async move {
+            let item = answer.next().await?;
+            Some((item, answer))
+        })
+        .boxed()
+    }
+
+    /// All batches at once.
+    ///
+    /// # Errors
+    /// As [`Answer::next`].
+    pub async fn collect(&mut self) -> Result<Vec<RecordBatch>, QueryError> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+
+    /// What the answer rests on; final once the last batch was read.
+    pub fn receipt(&self) -> Receipt {
+        self.evidence.receipt(Progress {
+            complete: self.state == State::Complete,
+            rows_returned: self.rows,
+            elapsed_micros: u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch, QueryError> {
+        let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
+        match self.rows_max {
+            Some(max) if self.rows.saturating_add(rows) > max => Err(QueryError::new(
+                Code::LimitRows,
+                format!(
+                    "the answer has more than {max} rows; add a LIMIT or a narrower WHERE, \
+                     aggregate, or raise the row limit"
+                ),
+            )),
+            _ => {
+                self.rows = self.rows.saturating_add(rows);
+                Ok(batch)
+            }
+        }
+    }
+
+    /// Makes sure that the end is the end and not a task that died or a read that was refused.
+    async fn end(&mut self) -> Result<(), QueryError> {
+        if let Err(error) = (&mut self.producer.0).await {
+            let text = format!("the engine failed inside: {error}; this is a defect, report it");
+            return Err(QueryError::new(Code::Execution, text));
+        }
+        if self.evidence.meter.exceeded() {
+            return Err(QueryError::new(Code::LimitBytes, ""));
+        }
+        Ok(())
+    }
+
+    /// Says the true reason if reads were refused, whatever error that ended in.
+    fn sharpen(&self, error: QueryError) -> QueryError {
+        match self.evidence.meter.bytes_max() {
+            Some(max) if self.evidence.meter.exceeded() => QueryError::new(
+                Code::LimitBytes,
+                format!(
+                    "the query has to read more than {max} bytes; narrow event_date or event_time, \
+                     select fewer columns, or raise the byte limit"
+                ),
+            ),
+            _ => error,
+        }
+    }
+}
+
+/// The error of a query that took too long.
+pub(crate) fn out_of_time(time: Duration) -> QueryError {
+    QueryError::new(
+        Code::LimitTime,
+        format!(
+            "the query took longer than {} s; narrow event_date or event_time, or raise the time \
+             limit",
+            time.as_secs_f64()
+        ),
+    )
+}
+
+async fn produce(
+    mut stream: SendableRecordBatchStream,
+    sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
+) {
+    while let Some(item) = stream.next().await {
+        let item = item.map_err(|e| QueryError::from_engine(&e));
+        let failed = item.is_err();
+        if sender.send(item).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Batches computed before the caller asks for them.
+const BATCHES_AHEAD: usize = 2;

@@ -1,0 +1,179 @@
+//! From a request to an answer.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use archive::Reader;
+use archive::snapshot::{Mode, Snapshot};
+use datafusion::execution::TaskContext;
+use datafusion::execution::context::SessionContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
+use object_store::ObjectStore;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::answer::{Answer, out_of_time};
+use crate::catalog::Shared;
+use crate::error::{Code, QueryError};
+use crate::meter::{Meter, Metered};
+use crate::plan;
+use crate::receipt::{Evidence, Scans, SnapshotCost};
+use crate::request::{Limits, Request};
+
+/// Answers queries over one archive. It may answer many at once; they share its memory.
+pub struct Engine {
+    reader: Reader,
+    core: Core,
+    /// The latest snapshot: the next one reads only what the log has gained since.
+    latest: Mutex<Option<Arc<Snapshot>>>,
+}
+
+/// What answers over a given snapshot and store.
+struct Core {
+    limits: Limits,
+    shared: Shared,
+}
+
+/// What a query is asked of.
+struct Source {
+    snapshot: Arc<Snapshot>,
+    cost: SnapshotCost,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Engine {
+    /// An engine within limits. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If the folder to spill to can not be used.
+    pub fn new(reader: Reader, limits: Limits) -> Result<Self, QueryError> {
+        Ok(Self { reader, core: Core::new(limits)?, latest: Mutex::default() })
+    }
+
+    /// The limits this engine keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.core.limits
+    }
+
+    /// Plans a query over a snapshot of now and starts it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Code`] lists them. No answer is ever cut short: what can not be answered within the
+    /// limits is an error, from here or from the answer's batches.
+    pub async fn query(&self, request: &Request) -> Result<Answer, QueryError> {
+        let started = Instant::now();
+        let statement = self.core.parse(request)?;
+        let (snapshot, cost) = self.core.in_time(started, self.snapshot(request.mode)).await??;
+        let store = self.reader.store().reader()?;
+        let source = Source { snapshot, cost, store };
+        self.core.answer(request, statement, source, started).await
+    }
+
+    async fn snapshot(&self, mode: Mode) -> Result<(Arc<Snapshot>, SnapshotCost), QueryError> {
+        let before = self.reader.store().usage();
+        let known = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let snapshot = Arc::new(self.reader.snapshot_from(known.as_deref(), mode).await?);
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
+        let usage = self.reader.store().usage().since(&before);
+        Ok((snapshot, SnapshotCost { requests: usage.requests(), bytes: usage.bytes_read }))
+    }
+}
+
+impl Core {
+    fn new(limits: Limits) -> Result<Self, QueryError> {
+        let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
+        Ok(Self { limits, shared })
+    }
+
+    fn parse(&self, request: &Request) -> Result<Statement, QueryError> {
+        plan::parse(&request.sql, self.limits.sql_bytes_max)
+    }
+
+    async fn answer(
+        &self,
+        request: &Request,
+        statement: Statement,
+        source: Source,
+        started: Instant,
+    ) -> Result<Answer, QueryError> {
+        let Source { snapshot, cost: snapshot_cost, store } = source;
+        let meter = Meter::new(self.limits.scan_bytes_max);
+        let metered = Arc::new(Metered { inner: store, meter: Arc::clone(&meter) });
+        let scans = Scans::default();
+        let session = self
+            .shared
+            .session(&snapshot, metered, &scans)
+            .map_err(|e| QueryError::from_engine(&e))?;
+        let planning = physical_plan(session, statement, request.clone());
+        let (plan, context) = self.in_time(started, on_deep_stack(planning)).await??;
+        let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan };
+        let left = self.time_left(started);
+        Answer::start(evidence, context, &self.limits, started, left)
+    }
+
+    fn time_left(&self, started: Instant) -> Duration {
+        self.limits.time.saturating_sub(started.elapsed())
+    }
+
+    async fn in_time<T>(
+        &self,
+        started: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, QueryError> {
+        tokio::time::timeout(self.time_left(started), work)
+            .await
+            .map_err(|_| out_of_time(self.limits.time))
+    }
+}
+
+/// Runs planning on a thread of its own. Planning walks syntax trees by recursion and does not
+/// yield: there it has the stack it needs, can not hold up the time limit, and a panic in it ends
+/// the query, not the program. When the caller no longer waits, the thread ends by itself.
+async fn on_deep_stack<F>(planning: F) -> Result<Planned, QueryError>
+where
+    F: Future<Output = Result<Planned, QueryError>> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::Builder::new()
+        .name("meshledger-plan".to_owned())
+        .stack_size(PLAN_STACK_BYTES)
+        .spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = sender.send(runtime.block_on(planning));
+        })
+        .map_err(|e| {
+            let text = format!("could not start a thread to plan the query: {e}; try again");
+            QueryError::new(Code::Execution, text)
+        })?;
+    receiver.await.map_err(|_| {
+        let text = "the planner failed inside; this is a defect, report it";
+        QueryError::new(Code::Execution, text)
+    })?
+}
+
+/// Stack for planning; memory is taken only as far as it is used.
+const PLAN_STACK_BYTES: usize = 64 * 1024 * 1024;
+
+type Planned = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
+
+/// Turns a statement into a plan that can run, refusing what is no query on the way.
+async fn physical_plan(
+    session: SessionContext,
+    statement: Statement,
+    request: Request,
+) -> Result<Planned, QueryError> {
+    let planning = |e| QueryError::from_engine(&e);
+    let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
+    plan::check(&logical)?;
+    let logical = plan::bind(logical, &request)?;
+    let frame = session.execute_logical_plan(logical).await.map_err(planning)?;
+    let context = Arc::new(frame.task_ctx());
+    let physical = frame.create_physical_plan().await.map_err(planning)?;
+    Ok((physical, context))
+}
+
+#[cfg(test)]
+mod tests;

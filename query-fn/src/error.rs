@@ -1,0 +1,139 @@
+//! What can go wrong with a query: a stable code for programs, a text for people.
+
+use std::fmt;
+
+use archive::ArchiveError;
+use datafusion::common::DataFusionError;
+use thiserror::Error;
+
+/// Stable code of a query error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// Not a query.
+    Refused,
+    /// Not SQL.
+    Syntax,
+    /// SQL that does not fit the tables: unknown column, wrong type, unsupported construct.
+    Plan,
+    /// A parameter is missing, unknown or no value of its type.
+    Parameter,
+    /// The SQL text is too long or too deeply nested.
+    LimitSql,
+    /// More memory would be needed.
+    LimitMemory,
+    /// The answer has more rows.
+    LimitRows,
+    /// More bytes would have to be read.
+    LimitBytes,
+    /// It takes longer.
+    LimitTime,
+    /// The archive could not be read.
+    Archive,
+    /// A value could not be computed.
+    Execution,
+}
+
+impl Code {
+    /// The code as programs see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "REFUSED",
+            Self::Syntax => "SYNTAX",
+            Self::Plan => "PLAN",
+            Self::Parameter => "PARAMETER",
+            Self::LimitSql => "LIMIT_SQL",
+            Self::LimitMemory => "LIMIT_MEMORY",
+            Self::LimitRows => "LIMIT_ROWS",
+            Self::LimitBytes => "LIMIT_BYTES",
+            Self::LimitTime => "LIMIT_TIME",
+            Self::Archive => "ARCHIVE",
+            Self::Execution => "EXECUTION",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a query has no answer. An answer is whole or it is one of these; never cut short.
+#[derive(Debug, Error)]
+pub enum QueryError {
+    /// The archive could not be read.
+    #[error("ARCHIVE: {0}")]
+    Archive(#[from] ArchiveError),
+    /// Everything else.
+    #[error("{code}: {text}")]
+    Query {
+        /// Stable code.
+        code: Code,
+        /// What was expected, found, and what to do.
+        text: String,
+    },
+}
+
+impl QueryError {
+    /// An error with a text; control characters in it (it may quote hostile SQL) are replaced.
+    pub(crate) fn new(code: Code, text: impl AsRef<str>) -> Self {
+        let text: String = text
+            .as_ref()
+            .chars()
+            .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+            .take(TEXT_CHARS_MAX)
+            .collect();
+        Self::Query { code, text }
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Archive(_) => Code::Archive,
+            Self::Query { code, .. } => *code,
+        }
+    }
+
+    /// Sorts an error of the engine by its innermost cause.
+    pub(crate) fn from_engine(error: &DataFusionError) -> Self {
+        let root = error.find_root();
+        let code = match root {
+            DataFusionError::SQL(..) => Code::Syntax,
+            DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::Configuration(_) => Code::Plan,
+            DataFusionError::ResourcesExhausted(_) => Code::LimitMemory,
+            DataFusionError::ObjectStore(_)
+            | DataFusionError::ParquetError(_)
+            | DataFusionError::IoError(_) => Code::Archive,
+            _ => Code::Execution,
+        };
+        let text = first_lines(&root.strip_backtrace());
+        match code {
+            Code::LimitMemory => Self::new(
+                code,
+                format!(
+                    "the query needs more memory than it may use ({text}); select fewer columns or \
+                     days, aggregate before sorting, or raise the memory limit"
+                ),
+            ),
+            Code::Archive => {
+                Self::new(code, format!("{text}; run `meshledger verify` if this does not pass"))
+            }
+            _ => Self::new(code, text),
+        }
+    }
+}
+
+/// Longest text kept, in characters: errors quote SQL, which may be long.
+const TEXT_CHARS_MAX: usize = 2_000;
+
+fn first_lines(text: &str) -> String {
+    text.lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .take(8)
+        .collect::<Vec<_>>()
+        .join("\n")
+}

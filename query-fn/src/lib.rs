@@ -1,0 +1,27 @@
+//! SQL answers out of the archive.
+//!
+//! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
+//! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
+//! `read` (the scan), `answer` (batches within limits), `rows` (batches as text), `receipt` (what
+//! the answer rests on). Nothing here writes to an archive.
+
+pub mod answer;
+mod catalog;
+pub mod engine;
+pub mod error;
+mod meter;
+mod plan;
+pub mod prune;
+pub mod questions;
+mod read;
+pub mod receipt;
+pub mod request;
+pub mod rows;
+mod table;
+mod views;
+
+pub use answer::Answer;
+pub use engine::Engine;
+pub use error::{Code, QueryError};
+pub use receipt::Receipt;
+pub use request::{Limits, Param, ParamKind, Request, Spill};

@@ -1,0 +1,179 @@
+//! What an answer rests on and what it cost.
+
+use std::sync::Arc;
+
+use archive::snapshot::{Mode, Snapshot};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricValue;
+use serde::Serialize;
+
+use crate::meter::Meter;
+use crate::prune::Verdict;
+use crate::table::Verdicts;
+
+/// What an answer rests on and what it cost. Bytes and requests are counted at the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// Whether the answer was read to its end; if not, the numbers are those so far.
+    pub complete: bool,
+    /// Version of the archive.
+    pub version: u64,
+    /// The archive's table id.
+    pub table_id: String,
+    /// `fresh` or `strict`.
+    pub mode: &'static str,
+    /// Manifests not yet sealed that the snapshot includes.
+    pub unsealed_manifests: u64,
+    /// Their rows.
+    pub unsealed_rows: u64,
+    /// Objects in the inbox that are no manifest; a seal refuses them.
+    pub unreadable_manifests: Vec<String>,
+    /// Files of the tables the query names.
+    pub files_total: u64,
+    /// Files of which something was read.
+    pub files_read: u64,
+    /// Files not read because their date can not match.
+    pub files_pruned_partition: u64,
+    /// Files not read because the statistics in their commit exclude every row.
+    pub files_pruned_statistics: u64,
+    /// Files not read although they could match: the answer was complete without them (a LIMIT,
+    /// the newest rows, a count known from the commit).
+    pub files_skipped: u64,
+    /// Row groups not read because their statistics exclude every row.
+    pub row_groups_pruned_statistics: u64,
+    /// Row groups not read because a bloom filter excludes the value.
+    pub row_groups_pruned_bloom: u64,
+    /// Row groups read at least in part.
+    pub row_groups_read: u64,
+    /// Rows not read because the page index excludes their pages.
+    pub rows_pruned_page_index: u64,
+    /// Rows that left the scans, after what filters were applied while decoding.
+    pub rows_scanned: u64,
+    /// Rows of the answer handed over.
+    pub rows_returned: u64,
+    /// Bytes read from data files.
+    pub bytes_read: u64,
+    /// Requests for data files.
+    pub requests: u64,
+    /// Requests to load the snapshot. Exact if this engine's store served nothing else meanwhile.
+    pub snapshot_requests: u64,
+    /// Bytes read to load the snapshot; exact under the same condition.
+    pub snapshot_bytes_read: u64,
+    /// Microseconds from the request until now, or until the last batch was handed over.
+    pub elapsed_micros: u64,
+}
+
+/// What the scans of one query decided.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Scans {
+    pub(crate) events: Arc<Verdicts>,
+    pub(crate) quarantine: Arc<Verdicts>,
+}
+
+/// Requests and bytes of loading a snapshot.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct SnapshotCost {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Everything a receipt is made from.
+pub(crate) struct Evidence {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) snapshot_cost: SnapshotCost,
+    pub(crate) scans: Scans,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+}
+
+/// What the caller's side knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) complete: bool,
+    pub(crate) rows_returned: u64,
+    pub(crate) elapsed_micros: u64,
+}
+
+impl Evidence {
+    pub(crate) fn receipt(&self, progress: Progress) -> Receipt {
+        let mut work = Work::default();
+        work.add(&self.plan);
+        let count =
+            |verdict| self.scans.events.count(verdict) + self.scans.quarantine.count(verdict);
+        let kept = count(Verdict::Kept);
+        let files_read = self.meter.files("");
+        Receipt {
+            complete: progress.complete,
+            version: self.snapshot.version,
+            table_id: self.snapshot.table_id.clone(),
+            mode: match self.snapshot.mode {
+                Mode::Fresh => "fresh",
+                Mode::Strict => "strict",
+            },
+            unsealed_manifests: self.snapshot.unsealed_manifests,
+            unsealed_rows: self.snapshot.unsealed_rows,
+            unreadable_manifests: self.snapshot.unreadable_manifests.clone(),
+            files_total: kept + count(Verdict::Partition) + count(Verdict::Statistics),
+            files_read,
+            files_pruned_partition: count(Verdict::Partition),
+            files_pruned_statistics: count(Verdict::Statistics),
+            files_skipped: kept.saturating_sub(files_read),
+            row_groups_pruned_statistics: work.row_groups_pruned_statistics,
+            row_groups_pruned_bloom: work.row_groups_pruned_bloom,
+            row_groups_read: work.row_groups_read,
+            rows_pruned_page_index: work.rows_pruned_page_index,
+            rows_scanned: work.rows_scanned,
+            rows_returned: progress.rows_returned,
+            bytes_read: self.meter.bytes(),
+            requests: self.meter.requests(),
+            snapshot_requests: self.snapshot_cost.requests,
+            snapshot_bytes_read: self.snapshot_cost.bytes,
+            elapsed_micros: progress.elapsed_micros,
+        }
+    }
+}
+
+/// Counters of the scans in a plan.
+#[derive(Debug, Default)]
+struct Work {
+    row_groups_pruned_statistics: u64,
+    row_groups_pruned_bloom: u64,
+    row_groups_read: u64,
+    rows_pruned_page_index: u64,
+    rows_scanned: u64,
+}
+
+impl Work {
+    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
+        for child in plan.children() {
+            self.add(child);
+        }
+        if plan.name() != "DataSourceExec" {
+            return;
+        }
+        for metric in plan.metrics().iter().flat_map(|metrics| metrics.iter()) {
+            self.add_metric(metric.value());
+        }
+    }
+
+    fn add_metric(&mut self, value: &MetricValue) {
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        match value {
+            MetricValue::OutputRows(rows) => self.rows_scanned += wide(rows.value()),
+            MetricValue::PruningMetrics { name, pruning_metrics } => {
+                let pruned = wide(pruning_metrics.pruned());
+                match name.as_ref() {
+                    "row_groups_pruned_statistics" => self.row_groups_pruned_statistics += pruned,
+                    // Bloom filters come last, so what they leave is read.
+                    "row_groups_pruned_bloom_filter" => {
+                        self.row_groups_pruned_bloom += pruned;
+                        self.row_groups_read += wide(pruning_metrics.matched());
+                    }
+                    "page_index_rows_pruned" => self.rows_pruned_page_index += pruned,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}

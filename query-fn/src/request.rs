@@ -1,0 +1,168 @@
+//! What a caller asks and what it may cost.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use archive::snapshot::Mode;
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use datafusion::scalar::ScalarValue;
+
+use crate::error::{Code, QueryError};
+
+/// Bounds of one engine. Hitting one is an error, never a shorter answer.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Memory that the operators of all running queries may hold together, in bytes. Decoding
+    /// Parquet is on top: about 100 MB a thread.
+    pub memory_bytes: usize,
+    /// Where operators may put what does not fit; without it they fail instead.
+    pub spill: Option<Spill>,
+    /// Most bytes one query may read from the store.
+    pub scan_bytes_max: Option<u64>,
+    /// Most rows one answer may have.
+    pub rows_max: Option<u64>,
+    /// Longest time one query may keep its caller waiting. Time in which the caller does something
+    /// else (a pager, a slow client) does not count.
+    pub time: Duration,
+    /// Threads one query may keep busy.
+    pub threads: usize,
+    /// Longest SQL text, in bytes.
+    pub sql_bytes_max: usize,
+}
+
+/// A folder for what does not fit into memory. It then holds events in the clear, which is why
+/// there is none by default.
+#[derive(Debug, Clone)]
+pub struct Spill {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Most bytes in it.
+    pub bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: MEMORY_BYTES,
+            spill: None,
+            scan_bytes_max: None,
+            rows_max: None,
+            time: TIME,
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            sql_bytes_max: SQL_BYTES_MAX,
+        }
+    }
+}
+
+/// One question.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// One SQL query; parameters stand in it as `$name`.
+    pub sql: String,
+    /// Values of the parameters, by name without the `$`.
+    pub params: Vec<(String, Param)>,
+    /// Whether deliveries not yet sealed count.
+    pub mode: Mode,
+}
+
+impl Request {
+    /// A request without parameters.
+    pub fn new(sql: impl Into<String>, mode: Mode) -> Self {
+        Self { sql: sql.into(), params: Vec::new(), mode }
+    }
+}
+
+/// Type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// Text.
+    Text,
+    /// A moment.
+    Timestamp,
+    /// A 64-bit integer.
+    Integer,
+}
+
+impl ParamKind {
+    /// The name in a question's header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Timestamp => "timestamp",
+            Self::Integer => "integer",
+        }
+    }
+
+    /// The type with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Text, Self::Timestamp, Self::Integer].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Value of a parameter; `None` is NULL. Values are bound to the plan, never pasted into the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Param {
+    /// Text.
+    Text(Option<String>),
+    /// Microseconds since 1970 UTC.
+    Timestamp(Option<i64>),
+    /// A 64-bit integer.
+    Integer(Option<i64>),
+}
+
+impl Param {
+    /// NULL of a type.
+    pub const fn null(kind: ParamKind) -> Self {
+        match kind {
+            ParamKind::Text => Self::Text(None),
+            ParamKind::Timestamp => Self::Timestamp(None),
+            ParamKind::Integer => Self::Integer(None),
+        }
+    }
+
+    /// Reads a value as people write it.
+    ///
+    /// # Errors
+    /// If the text is no value of the type.
+    pub fn parse(name: &str, kind: ParamKind, text: &str) -> Result<Self, QueryError> {
+        let wrong = |expected: &str| {
+            QueryError::new(
+                Code::Parameter,
+                format!("parameter {name}: expected {expected}, found {text:?}"),
+            )
+        };
+        match kind {
+            ParamKind::Text => Ok(Self::Text(Some(text.to_owned()))),
+            ParamKind::Integer => text
+                .trim()
+                .parse()
+                .map(|number| Self::Integer(Some(number)))
+                .map_err(|_| wrong("a whole number")),
+            ParamKind::Timestamp => string_to_timestamp_nanos(text.trim())
+                .map(|nanos| Self::Timestamp(Some(nanos.div_euclid(1_000))))
+                .map_err(|_| wrong("a date or time like 2026-11-02 or 2026-11-02T10:00:00Z")),
+        }
+    }
+
+    /// The value as the engine binds it.
+    pub(crate) fn scalar(&self) -> ScalarValue {
+        match self {
+            Self::Text(text) => ScalarValue::Utf8(text.clone()),
+            Self::Timestamp(micros) => {
+                ScalarValue::TimestampMicrosecond(*micros, Some("UTC".into()))
+            }
+            Self::Integer(number) => ScalarValue::Int64(*number),
+        }
+    }
+}
+
+/// Half of a machine with 2 GB, the smallest this is meant for; the other half is for decoding,
+/// the snapshot and the program.
+const MEMORY_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Long enough to scan years on a laptop, short enough that a forgotten query ends.
+const TIME: Duration = Duration::from_secs(300);
+
+/// Thousands of ids in one IN list, and a bound on what parsing and planning can cost.
+const SQL_BYTES_MAX: usize = 256 * 1024;
