@@ -1,0 +1,70 @@
+//! One file a command; here what they share.
+
+mod generate;
+mod ingest;
+mod init;
+pub(crate) mod query;
+pub(crate) mod seal;
+pub(crate) mod verify;
+
+use archive::{Archive, Location};
+
+use crate::args::{Command, Place};
+use crate::doors;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::interrupt::Interrupt;
+
+/// Runs one command.
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Init(args) => or_interrupted(init::run(args)).await,
+        Command::Generate(args) => generate::run(args, Interrupt::listen()).await,
+        Command::Ingest(args) => ingest::run(args, Interrupt::listen()).await,
+        Command::Seal(args) => or_interrupted(seal::run(args)).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Verify(args) => or_interrupted(verify::run(args)).await,
+        Command::Demo(args) => {
+            let interrupt = Interrupt::listen();
+            or_interrupted_by(interrupt.clone(), crate::demo::run(args, interrupt)).await
+        }
+    }
+}
+
+/// Drops the work where it stands when the user interrupts; for work that never leaves anything
+/// half-written.
+pub(crate) async fn or_interrupted(work: impl Future<Output = Outcome>) -> Outcome {
+    or_interrupted_by(Interrupt::listen(), work).await
+}
+
+async fn or_interrupted_by(
+    mut interrupt: Interrupt,
+    work: impl Future<Output = Outcome>,
+) -> Outcome {
+    tokio::select! {
+        outcome = work => outcome,
+        () = interrupt.wait() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// Where the archive is, from the options or the environment.
+///
+/// # Errors
+/// If neither says it, or what they say is no URL of an archive.
+pub(crate) fn location(place: &Place) -> Result<Location, Failure> {
+    let archive = place.archive.clone().or_else(doors::default_archive).ok_or_else(|| {
+        Failure::usage(
+            "no archive is named: use --archive FOLDER or --archive s3://bucket/prefix, or set \
+             MESHLEDGER_ARCHIVE",
+        )
+    })?;
+    Ok(Location::parse(&archive, place.work.as_deref())?)
+}
+
+/// Opens the archive that the options or the environment name.
+///
+/// # Errors
+/// If it is none, or can not be reached.
+pub(crate) async fn open(place: &Place) -> Result<Archive, Failure> {
+    let location = location(place)?;
+    Ok(Archive::open(&location, &doors::store_options()).await?)
+}

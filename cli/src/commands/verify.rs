@@ -1,0 +1,175 @@
+//! `verify`: checks that the archive holds exactly what was written.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use archive::verify::{Finding, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify};
+use archive::{Archive, Reader};
+use common::date::rfc3339;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::args::Verify;
+use crate::doors;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, bytes, counted, elapsed, printable, speed};
+use crate::progress::Bars;
+
+/// Findings of one sort printed; `--json` prints all.
+const FINDINGS_OF_A_CODE_MAX: usize = 10;
+
+/// Runs the command.
+pub(crate) async fn run(args: Verify) -> Outcome {
+    let location = super::location(&args.place)?;
+    // Not `open`: whether this is a sound archive is what is to be found out.
+    let archive = Archive::connect(&location, &doors::store_options())?;
+    let started = Instant::now();
+    let report = check(&archive.reader()).await?;
+    let mut out = output::stdout();
+    if args.json {
+        let answer = Answer { ok: report.worst().is_none(), report: &report };
+        serde_json::to_writer(&mut out, &answer).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(text(&report, started.elapsed()).as_bytes())?;
+    }
+    out.flush()?;
+    Ok(exit(&report))
+}
+
+/// The report as `--json` prints it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// Nothing was found.
+    ok: bool,
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+}
+
+/// Verifies, with a progress bar where somebody watches.
+///
+/// # Errors
+/// If the archive can not be read.
+pub(crate) async fn check(reader: &Reader) -> Result<VerifyReport, Failure> {
+    let bars = Bars::new();
+    let shown: Mutex<Option<(Stage, ProgressBar)>> = Mutex::new(None);
+    let on_progress = |progress: Progress| show(&bars, &shown, progress);
+    let report = verify(reader, VerifyOptions::default(), &on_progress).await;
+    if let Ok(Some((_, bar))) = shown.into_inner() {
+        bar.finish_and_clear();
+    }
+    Ok(report?)
+}
+
+fn show(bars: &Bars, shown: &Mutex<Option<(Stage, ProgressBar)>>, progress: Progress) {
+    let Ok(mut shown) = shown.lock() else { return };
+    let in_bytes = progress.bytes_total > 0;
+    let (done, total) = if in_bytes {
+        (progress.bytes_done, progress.bytes_total)
+    } else {
+        (progress.done, progress.total)
+    };
+    if shown.as_ref().is_none_or(|(stage, _)| *stage != progress.stage) {
+        if let Some((_, bar)) = shown.take() {
+            bar.finish_and_clear();
+        }
+        let label = match progress.stage {
+            Stage::Commits => "reading commits",
+            Stage::Manifests => "reading manifests",
+            Stage::Files => "hashing files",
+            Stage::Strays => "looking for strays",
+        };
+        let bar = if in_bytes { bars.bytes(label, Some(total)) } else { bars.things(label, total) };
+        *shown = Some((progress.stage, bar));
+    }
+    if let Some((_, bar)) = shown.as_ref() {
+        bar.set_length(total);
+        bar.set_position(done);
+    }
+}
+
+/// The exit code that a report stands for.
+pub(crate) fn exit(report: &VerifyReport) -> Exit {
+    match report.worst() {
+        None => Exit::Ok,
+        Some(Severity::Incomplete) => Exit::Incomplete,
+        Some(Severity::Tampering) => Exit::Tampering,
+    }
+}
+
+/// The report in sentences.
+pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
+    let mut text = String::new();
+    // Writing to a String can not fail.
+    let _ = writeln!(text, "Verified {}", printable(&report.archive, false));
+    let _ = writeln!(
+        text,
+        "Read {}, {}, {} with {}; hashed {} in {} ({}).",
+        counted(report.commits, "commit", "commits"),
+        counted(report.manifests, "manifest", "manifests"),
+        counted(report.files, "file", "files"),
+        counted(report.rows, "event", "events"),
+        bytes(report.bytes),
+        elapsed(time),
+        speed(report.bytes, time)
+    );
+    if report.unsealed_manifests > 0 {
+        let _ = writeln!(
+            text,
+            "{} not sealed yet.",
+            counted(report.unsealed_manifests, "delivery is", "deliveries are")
+        );
+    }
+    let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in &report.findings {
+        let of_this_code = shown.entry(finding.code.as_str()).or_default();
+        *of_this_code += 1;
+        if *of_this_code <= FINDINGS_OF_A_CODE_MAX {
+            write_finding(&mut text, finding);
+        }
+    }
+    for (code, found) in shown {
+        if let Some(more @ 1..) = found.checked_sub(FINDINGS_OF_A_CODE_MAX) {
+            let _ = writeln!(text, "{more} more {code}; --json lists them all");
+        }
+    }
+    text.push_str(match exit(report) {
+        Exit::Ok => "Everything is as it was written.\n",
+        Exit::Incomplete => "Nothing sealed was changed, but something is unfinished.\n",
+        _ => "TAMPERING: what is sealed is not what was written.\n",
+    });
+    text
+}
+
+/// One finding, in three lines.
+fn write_finding(text: &mut String, finding: &Finding) {
+    let severity = match finding.severity {
+        Severity::Tampering => "TAMPERING",
+        Severity::Incomplete => "incomplete",
+    };
+    let _ = writeln!(
+        text,
+        "{severity} {}: {}",
+        finding.code.as_str(),
+        printable(&finding.object, false)
+    );
+    let _ = writeln!(
+        text,
+        "    expected {}, found {}",
+        printable(&finding.expected, false),
+        printable(&finding.found, false)
+    );
+    if let Some((first, last)) = finding.event_time_micros {
+        let (first, last) = (rfc3339(first, 6), rfc3339(last, 6));
+        let _ = writeln!(text, "    affects event times {first} to {last}");
+    }
+    if let Some(version) = finding.version {
+        let _ = writeln!(text, "    affects the archive from version {version} on");
+    }
+    if !finding.detail.is_empty() {
+        let _ = writeln!(text, "    {}", printable(&finding.detail, false));
+    }
+}

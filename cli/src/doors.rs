@@ -1,0 +1,130 @@
+//! The doors to what differs from run to run: the clock, the environment, randomness. Nothing
+//! else in the workspace opens them; everybody else is given a value.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use archive::StoreOptions;
+
+use crate::exit::{Exit, Failure};
+
+/// Microseconds since 1970 UTC.
+///
+/// # Errors
+/// If the clock stands before 1970, which no archive can hold.
+pub(crate) fn now_micros() -> Result<i64, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
+    let now = SystemTime::now();
+    let since = now.duration_since(UNIX_EPOCH).map_err(|_| clock_is_wrong())?;
+    i64::try_from(since.as_micros()).map_err(|_| clock_is_wrong())
+}
+
+fn clock_is_wrong() -> Failure {
+    Failure::new(Exit::Storage, "this machine's clock stands before 1970; set it and try again")
+}
+
+/// How S3 is reached, from the variables that the AWS tools use.
+pub(crate) fn store_options() -> StoreOptions {
+    StoreOptions {
+        endpoint: variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL")),
+        region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+        access_key_id: variable("AWS_ACCESS_KEY_ID"),
+        secret_access_key: variable("AWS_SECRET_ACCESS_KEY"),
+        session_token: variable("AWS_SESSION_TOKEN"),
+        allow_http: variable("AWS_ALLOW_HTTP").is_some_and(|text| is_true(&text)),
+        extra: ROLE_VARIABLES
+            .iter()
+            .filter_map(|name| Some((name.to_ascii_lowercase(), variable(name)?)))
+            .collect(),
+        ..StoreOptions::default()
+    }
+}
+
+/// How containers and Kubernetes service accounts are given a role; the object store knows these
+/// settings by the same names in lower case.
+const ROLE_VARIABLES: [&str; 6] = [
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+];
+
+/// The archive to use when none is named.
+pub(crate) fn default_archive() -> Option<String> {
+    variable("MESHLEDGER_ARCHIVE")
+}
+
+/// Whether the user asked for no colours (<https://no-color.org>).
+pub(crate) fn no_color() -> bool {
+    variable("NO_COLOR").is_some()
+}
+
+/// Folder for what a user would miss a little, such as the shell's history.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    let base = match variable("XDG_STATE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(variable("HOME")?).join(".local").join("state"),
+    };
+    base.is_absolute().then(|| base.join("meshledger"))
+}
+
+/// A new table id: a random UUID, version 4.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub(crate) fn new_table_id() -> Result<String, Failure> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).map_err(|e| {
+        Failure::new(Exit::Storage, format!("the operating system gave no random bytes: {e}"))
+    })?;
+    Ok(uuid(random))
+}
+
+fn uuid(random: [u8; 16]) -> String {
+    let mut bytes = random;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::with_capacity(36);
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
+    let value = std::env::var(name).ok()?;
+    // An empty variable is how a script says "not set".
+    (!value.is_empty()).then_some(value)
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_ids_are_random_uuids_of_version_4() {
+        assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_ne!(new_table_id().unwrap(), new_table_id().unwrap());
+    }
+
+    #[test]
+    fn flags_in_the_environment_are_read_leniently() {
+        for text in ["1", "true", "TRUE", "yes"] {
+            assert!(is_true(text), "{text}");
+        }
+        for text in ["0", "false", "no", "maybe"] {
+            assert!(!is_true(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The reading half of an ingestion, on a thread of its own: bytes to parts, parts to deliveries.
+//!
+//! It holds one part and one delivery at a time, whatever the length of the input; the other half
+//! stores the delivery before this one meanwhile. Each part is a delivery of its own: a segment is
+//! named after all units of its delivery, which of a stream are not known before its end.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use archive::Reader;
+use common::UnitId;
+use common::limits::PART_BYTES_MAX;
+use ingest_fn::IngestError;
+use ingest_fn::decompress;
+use ingest_fn::parts::{Part, PartReader};
+use ingest_fn::pipeline::{Delivery, DeliveryBuilder, SourceConfig, UnitBytes};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
+
+use super::decoded::Decoded;
+use crate::exit::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::{count, counted};
+
+/// What the reading half hands over.
+pub(crate) enum Fed {
+    /// A delivery to store.
+    Delivery(Box<Delivery>),
+    /// A unit of so many bytes that is in the archive already.
+    Held(u64),
+}
+
+/// What stopped reading before the end.
+pub(crate) struct Stopped {
+    /// What went wrong, and where.
+    pub(crate) message: String,
+    /// Whether it was a limit.
+    pub(crate) is_limit: bool,
+}
+
+/// Reads one input.
+pub(crate) struct Feed {
+    pub(crate) reader: Reader,
+    pub(crate) runtime: Handle,
+    pub(crate) config: SourceConfig,
+    pub(crate) decoded_bytes_max: u64,
+    pub(crate) interrupt: Interrupt,
+    /// Units this run has handed over, which the archive may not know yet.
+    pub(crate) seen: Seen,
+}
+
+/// Units that this run has handed over; shared by its inputs.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<HashSet<UnitId>>>);
+
+impl Seen {
+    fn has(&self, unit: UnitId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&unit)
+    }
+
+    fn add(&self, unit: UnitId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(unit);
+    }
+}
+
+impl Feed {
+    /// Reads to the end, to an error, or until nobody takes deliveries any more. What was read
+    /// before an error is handed over.
+    ///
+    /// # Errors
+    /// If the archive fails; errors of the input are part of the result.
+    pub(crate) fn run(
+        self,
+        input: impl Read + Send,
+        fed: &Sender<Fed>,
+    ) -> Result<Option<Stopped>, Failure> {
+        let decoder = match decompress::open(input) {
+            Ok((_, decoder)) => decoder,
+            Err(e) => return Ok(Some(Stopped { message: e.to_string(), is_limit: false })),
+        };
+        let mut decoded = Decoded::new(decoder, self.decoded_bytes_max);
+        let stopped = self.deliver(&mut decoded, fed)?;
+        Ok(stopped.map(|(offset_bytes, source)| {
+            let read = counted(decoded.passed_bytes(), "decoded byte", "decoded bytes");
+            let archived = count(offset_bytes);
+            Stopped {
+                message: format!("{source}, after {read}; archived up to byte {archived}"),
+                is_limit: decoded.limit_reached(),
+            }
+        }))
+    }
+
+    /// Returns what stopped it, and where the last whole record before that ends.
+    fn deliver(
+        &self,
+        input: &mut impl Read,
+        fed: &Sender<Fed>,
+    ) -> Result<Option<(u64, io::Error)>, Failure> {
+        let mut parts = PartReader::new(input);
+        // One buffer for every part; pages of it that a short input never touches cost nothing.
+        let mut buffer = Vec::with_capacity(PART_BYTES_MAX);
+        loop {
+            if self.interrupt.raised() || fed.is_closed() {
+                // Running again reads again what was not handed over.
+                return Ok(None);
+            }
+            let part = match parts.next_part(&mut buffer) {
+                Ok(Some(part)) => part,
+                Ok(None) => return Ok(None),
+                Err(IngestError::Input { offset_bytes, source }) => {
+                    return Ok(Some((offset_bytes, source)));
+                }
+                Err(e) => return Err(e.into()),
+            };
+            let next = if self.is_held(part.id)? {
+                Fed::Held(u64::try_from(buffer.len()).unwrap_or(u64::MAX))
+            } else {
+                self.seen.add(part.id);
+                Fed::Delivery(Box::new(self.build(part, &buffer)?))
+            };
+            // Nobody there means that the run is ending; the part counts as never read.
+            if fed.blocking_send(next).is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn build(&self, part: Part, bytes: &[u8]) -> Result<Delivery, Failure> {
+        let received_at_micros = crate::doors::now_micros()?;
+        let mut builder =
+            DeliveryBuilder::new(self.config.clone(), vec![part.id], received_at_micros)?;
+        builder.add_unit(UnitBytes {
+            bytes,
+            sha256: part.sha256,
+            offset_bytes: part.offset_bytes,
+            continues_record: part.continues_record,
+            cut_record: part.cut_record,
+        })?;
+        Ok(builder.finish()?)
+    }
+
+    fn is_held(&self, unit: UnitId) -> Result<bool, Failure> {
+        if self.seen.has(unit) {
+            return Ok(true);
+        }
+        let held = self.runtime.block_on(self.reader.held(&[unit]))?;
+        Ok(held.first().copied().unwrap_or(false))
+    }
+}

@@ -1,0 +1,101 @@
+//! Inputs into an archive on disk: twice, broken, bounded, interrupted.
+
+use std::io::Write;
+
+use archive::{Archive, Location, Mode, StoreOptions};
+use common::commit::Genesis;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use traffic::{Config, Generator};
+
+use super::*;
+
+const EVENTS: u64 = 2_000;
+
+fn log() -> Vec<u8> {
+    let mut generator = Generator::new(Config { events: EVENTS, ..Config::default() }).unwrap();
+    let mut log = Vec::new();
+    while generator.next_line(&mut log).is_some() {}
+    log
+}
+
+fn gzipped(log: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(log).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn archive(folder: &tempfile::TempDir) -> Archive {
+    let url = folder.path().join("a").to_string_lossy().into_owned();
+    let location = Location::parse(&url, None).unwrap();
+    let table_id = crate::doors::new_table_id().unwrap();
+    let genesis = Genesis { table_id, timestamp_millis: 1_793_577_600_000, fence: true };
+    Archive::create(&location, &StoreOptions::default(), &genesis).await.unwrap().archive
+}
+
+async fn ingest(ingestor: &Ingestor, input: Vec<u8>) -> Summary {
+    let mut summary = Summary::default();
+    let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
+    ingestor.ingest("x.log", std::io::Cursor::new(input), config, &mut summary).await.unwrap();
+    summary
+}
+
+async fn rows(archive: &Archive) -> u64 {
+    let snapshot = archive.reader().snapshot(Mode::Fresh).await.unwrap();
+    snapshot.files.iter().map(|file| file.entry.rows).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_input_again_adds_nothing_however_it_is_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let first = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
+    let summary = ingest(&first, log()).await;
+    assert_eq!((summary.events, summary.units, summary.units_already_held), (EVENTS, 1, 0));
+    assert!(summary.stored_bytes > 0 && summary.errors.is_empty());
+    let later = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
+    for (ingestor, input) in [(&first, log()), (&later, gzipped(&log()))] {
+        let again = ingest(ingestor, input).await;
+        assert_eq!((again.events, again.units, again.units_already_held), (0, 0, 1));
+    }
+    assert_eq!(rows(&archive).await, EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_decodes_before_an_error_is_archived_and_the_error_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let ingestor = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
+    let mut broken = gzipped(&log());
+    broken.truncate(broken.len() / 2);
+    let summary = ingest(&ingestor, broken).await;
+    assert!(summary.events > 100 && summary.events < EVENTS, "{}", summary.events);
+    assert_eq!(summary.rejects, 0);
+    assert_eq!(summary.errors.len(), 1);
+    assert!(!summary.errors[0].is_limit);
+    assert!(summary.errors[0].message.contains("archived up to byte"));
+    assert_eq!(rows(&archive).await, summary.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_ends_at_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let ingestor = Ingestor::new(&archive, 1_000_000, Interrupt::fixed(false));
+    let summary = ingest(&ingestor, gzipped(&log())).await;
+    assert!(summary.events > 100 && summary.events < EVENTS, "{}", summary.events);
+    assert_eq!(summary.errors.len(), 1);
+    assert!(summary.errors[0].is_limit, "{}", summary.errors[0].message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_leaves_what_the_next_one_completes() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let interrupted = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(true));
+    let summary = ingest(&interrupted, log()).await;
+    assert!(summary.interrupted);
+    let whole = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
+    ingest(&whole, log()).await;
+    assert_eq!(rows(&archive).await, EVENTS);
+}

@@ -1,0 +1,156 @@
+//! Questions and their answers, as `query`, the shell and the demo share them.
+
+mod collection;
+mod expanded;
+pub(crate) mod grid;
+pub(crate) mod receipt;
+
+use std::io::Write;
+use std::time::Duration;
+
+use archive::{Archive, Mode};
+use query_fn::questions::QuestionParam;
+use query_fn::rows::{Format, RowWriter};
+use query_fn::{Answer, Engine, Limits, Param, ParamKind, Receipt, Request};
+
+use crate::args::QueryLimits;
+use crate::exit::Failure;
+use crate::output::heading;
+
+pub(crate) use collection::{question, question_request, questions};
+
+/// The tables there are, and what they hold.
+pub(crate) const TABLES: &[(&str, &str)] = &[
+    ("mesh_events", "one row an audit event"),
+    ("mesh_quarantine", "one row a record that was not understood, with the reason"),
+];
+
+/// How a person wants to see rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// One line a row.
+    Table,
+    /// One line a column.
+    Expanded,
+}
+
+/// The engine's limits, as the options change them.
+pub(crate) fn limits(args: &QueryLimits) -> Limits {
+    let wide = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let mut limits = Limits::default();
+    if let Some(bytes) = args.memory_bytes {
+        limits.memory_bytes = wide(bytes);
+    }
+    if let Some(seconds) = args.time_seconds {
+        limits.time = Duration::from_secs(seconds);
+    }
+    if let Some(threads) = args.threads {
+        limits.threads = wide(threads);
+    }
+    limits.rows_max = args.rows_max.or(limits.rows_max);
+    limits.scan_bytes_max = args.scan_bytes_max.or(limits.scan_bytes_max);
+    limits
+}
+
+/// An engine over an archive.
+///
+/// # Errors
+/// If the engine can not be set up.
+pub(crate) fn engine(archive: &Archive, limits: Limits) -> Result<Engine, Failure> {
+    Ok(Engine::new(archive.reader(), limits)?)
+}
+
+/// A request for SQL as typed. A parameter's type stands behind its name, `n:integer`, and is
+/// text if none does.
+///
+/// # Errors
+/// If a value is none of its type.
+pub(crate) fn sql_request(
+    sql: String,
+    params: &[(String, String)],
+    mode: Mode,
+) -> Result<Request, Failure> {
+    let mut request = Request::new(sql, mode);
+    for (name, value) in params {
+        let (name, kind) = name.split_once(':').unwrap_or((name.as_str(), "text"));
+        let kind = ParamKind::of_name(kind).ok_or_else(|| {
+            Failure::usage(format!("'{kind}' is no type of a parameter: text, integer, timestamp"))
+        })?;
+        request.params.push((name.to_owned(), Param::parse(name, kind, value)?));
+    }
+    Ok(request)
+}
+
+/// Asks, and writes the whole answer.
+///
+/// # Errors
+/// If the query is refused, fails, or passes a limit; what was written then is no answer.
+pub(crate) async fn answer(
+    engine: &Engine,
+    request: &Request,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<Receipt, Failure> {
+    let answer = engine.query(request).await?;
+    write_rows(answer, format, out).await
+}
+
+async fn write_rows(
+    mut answer: Answer,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<Receipt, Failure> {
+    let mut writer = RowWriter::new(format, &answer.schema(), out)?;
+    while let Some(batch) = answer.next().await {
+        writer.write(&batch?)?;
+    }
+    writer.finish()?;
+    Ok(answer.receipt())
+}
+
+/// Asks, and shows the answer to a person.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn show(
+    engine: &Engine,
+    request: &Request,
+    view: View,
+    out: &mut (impl Write + Send),
+) -> Result<Receipt, Failure> {
+    let mut answer = engine.query(request).await?;
+    if view == View::Table {
+        return write_rows(answer, Format::Table, out).await;
+    }
+    let mut row = 0;
+    while let Some(batch) = answer.next().await {
+        expanded::write(&batch?, &mut row, out)?;
+    }
+    writeln!(out, "({row} {})", if row == 1 { "row" } else { "rows" })?;
+    out.flush()?;
+    Ok(answer.receipt())
+}
+
+/// Lists the questions with their parameters.
+///
+/// # Errors
+/// If standard output fails.
+pub(crate) fn list_questions(out: &mut impl Write) -> Result<(), Failure> {
+    for question in questions()?.iter() {
+        writeln!(out, "{}", heading(&question.name))?;
+        writeln!(out, "  {}", question.question)?;
+        for param in &question.params {
+            writeln!(out, "    {:16} {:10} {}", param.name, param.kind.name(), about(param))?;
+        }
+    }
+    Ok(())
+}
+
+fn about(param: &QuestionParam) -> String {
+    match &param.default {
+        None => format!("required; {}", param.help),
+        Some(Param::Text(Some(text))) => format!("{}; default '{text}'", param.help),
+        Some(Param::Integer(Some(number))) => format!("{}; default {number}", param.help),
+        Some(_) => param.help.clone(),
+    }
+}
