@@ -1,0 +1,22 @@
+//! The integration tests, as one binary: each binary would link DataFusion again.
+//!
+//! They run the built command line, so it is built first: `cargo build && cargo test`. What they
+//! need beyond Rust, `tests/setup.sh` installs. Network is loopback only.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "these are tests, their helper functions included"
+)]
+
+mod bad_input;
+mod bad_storage;
+mod cli_basics;
+mod kit;
+mod other_readers;
+mod query_forms;
+mod s3;
+mod tamper;
+mod tidy;

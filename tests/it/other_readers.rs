@@ -1,0 +1,79 @@
+//! Engines that are not ours read our archives, and agree with an oracle that is not ours either.
+
+use std::path::{Path, PathBuf};
+
+use meshledger_tests::cli::ml;
+use meshledger_tests::laptop::Laptop;
+use meshledger_tests::paths::fixture;
+use meshledger_tests::python::{read_archive, script};
+use meshledger_tests::tamper::files_below;
+
+const FIXTURES: [&str; 4] = [
+    "envoy/captured-default.jsonl",
+    "envoy/captured-extended.jsonl",
+    "envoy/captured-omit.jsonl",
+    "envoy/written-edges.jsonl",
+];
+
+#[test]
+fn the_judge_sees_every_sort_of_difference() {
+    let file = fixture(FIXTURES[0]);
+    let output = script("self_test.py").args([file]).run();
+    assert_eq!(output.code, Some(0), "{}", output.report());
+}
+
+#[test]
+fn fixtures_read_alike_in_every_engine() {
+    let laptop = Laptop::new();
+    let files = FIXTURES.map(fixture);
+    // One commit each, so that the log has several versions, with clusters of their own.
+    for (number, file) in files.iter().enumerate() {
+        let cluster = format!("c{number}");
+        let _ = laptop.command("ingest").args(["--cluster", &cluster]).args([file]).run().expect(0);
+        let _ = laptop.seal();
+    }
+    let named: Vec<(&str, &Path)> =
+        ["c0", "c1", "c2", "c3"].into_iter().zip(files.iter().map(PathBuf::as_path)).collect();
+    read_archive(&laptop.archive_path(), &named);
+    laptop.verify_ok();
+}
+
+#[test]
+fn generated_traffic_reads_alike_in_every_engine() {
+    for (seed, format) in [("11", "default"), ("12", "extended"), ("13", "mixed")] {
+        eprintln!("seed {seed}, format {format}");
+        let laptop = Laptop::new();
+        let out = laptop.path("traffic");
+        let _ = ml(["generate", "--events", "10000", "--days", "3"])
+            .args(["--seed", seed, "--format", format, "--out"])
+            .args([&out])
+            .run()
+            .expect(0);
+        let files = files_below(&out);
+        let clusters: Vec<String> =
+            files.iter().map(|file| file.file_stem().unwrap().to_string_lossy().into()).collect();
+        for (cluster, file) in clusters.iter().zip(&files) {
+            let run = laptop.command("ingest").args(["--json", "--cluster", cluster]).args([file]);
+            let summary = run.run().expect(0).json();
+            assert_eq!(summary["rejects"], 0, "{summary}");
+        }
+        let _ = laptop.seal();
+        assert_eq!(laptop.events(), 10_000);
+        let named: Vec<(&str, &Path)> =
+            clusters.iter().map(String::as_str).zip(files.iter().map(PathBuf::as_path)).collect();
+        read_archive(&laptop.archive_path(), &named);
+    }
+}
+
+#[test]
+fn rejects_between_records_change_nothing_for_other_engines() {
+    let laptop = Laptop::new();
+    let text = std::fs::read_to_string(fixture(FIXTURES[0])).unwrap();
+    let broken: String =
+        text.lines().flat_map(|line| [line, "\n", "{\"half\":", "\n", "\n"]).collect();
+    let file = laptop.write("broken.log", &broken);
+    let summary = laptop.ingest([&file]).run().expect(0).json();
+    assert_eq!((&summary["events"], &summary["rejects"]), (&36.into(), &36.into()), "{summary}");
+    let _ = laptop.seal();
+    read_archive(&laptop.archive_path(), &[("east", &file)]);
+}

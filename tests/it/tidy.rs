@@ -1,0 +1,183 @@
+//! The house rules that a compiler does not know.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use meshledger_tests::paths::repository;
+use meshledger_tests::tamper::files_below;
+
+const FILE_LINES_MAX: usize = 800;
+const LIB_LINES_MAX: usize = 80;
+const README_LINES_MAX: usize = 150;
+/// Libraries of which a second copy would be linked beside DataFusion's.
+const ONE_COPY: [&str; 4] = ["arrow", "parquet", "object_store", "datafusion"];
+/// Crates, each with the crates of ours that it may name. Functions never import each other.
+const MAY_IMPORT: [(&str, &[&str]); 7] = [
+    ("common", &[]),
+    ("archive", &["common"]),
+    ("ingest-fn", &["common", "archive"]),
+    ("query-fn", &["common", "archive"]),
+    ("maintain-fn", &["common", "archive"]),
+    ("traffic", &[]),
+    ("cli", &["common", "archive", "ingest-fn", "query-fn", "maintain-fn", "traffic"]),
+];
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Path below the repository, for messages.
+fn short(path: &Path) -> String {
+    path.strip_prefix(repository()).unwrap_or(path).display().to_string()
+}
+
+/// Every Rust file of the workspace's members.
+fn rust_files() -> Vec<PathBuf> {
+    let members = fs::read_dir(repository()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = members
+        .filter(|path| path.join("Cargo.toml").exists())
+        .flat_map(|member| ["src", "it", "benches"].map(|folder| member.join(folder)))
+        .flat_map(|folder| files_below(&folder))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 30, "the workspace has more files than these: {files:?}");
+    files
+}
+
+/// The file's text up to its unit tests.
+fn without_tests(text: &str) -> &str {
+    text.split_once("#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code)
+}
+
+/// The file's code: no comments, no unit tests.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let lines = without_tests(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn one_copy_of_each_large_library_is_locked() {
+    let lock = read(&repository().join("Cargo.lock"));
+    for name in ONE_COPY {
+        let line = format!("name = \"{name}\"");
+        let versions: Vec<&str> = lock
+            .split("[[package]]")
+            .filter(|package| package.lines().any(|found| found == line))
+            .filter_map(|package| package.lines().find(|found| found.starts_with("version = ")))
+            .collect();
+        assert_eq!(versions.len(), 1, "Cargo.lock holds {name} at {versions:?}");
+    }
+}
+
+#[test]
+fn a_lib_file_is_a_table_of_contents() {
+    for path in rust_files().iter().filter(|path| path.ends_with("src/lib.rs")) {
+        let lines = read(path).lines().count();
+        assert!(lines <= LIB_LINES_MAX, "{} has {lines} lines", short(path));
+        let code = code(path);
+        for line in code.lines().map(str::trim_start) {
+            let word = line.trim_start_matches("pub ").split_whitespace().next().unwrap_or("");
+            let forbidden = ["fn", "impl", "async", "struct", "enum", "trait"].contains(&word);
+            assert!(!forbidden, "{} is more than a table of contents: {line}", short(path));
+        }
+    }
+}
+
+#[test]
+fn files_stay_short() {
+    for path in rust_files() {
+        let lines = without_tests(&read(&path)).lines().count();
+        assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines without tests", short(&path));
+    }
+    let readme = read(&repository().join("README.md")).lines().count();
+    assert!(readme <= README_LINES_MAX, "README.md has {readme} lines");
+}
+
+#[test]
+fn the_bucket_has_one_door() {
+    for path in rust_files() {
+        let name = short(&path);
+        // bench and tests are no part of the product; query-fn hands the store to DataFusion.
+        let may = name.starts_with("archive/src/store")
+            || ["archive/src/local.rs", "archive/src/fault.rs"].contains(&&*name)
+            || ["query-fn/", "tests/", "bench/"].iter().any(|prefix| name.starts_with(prefix));
+        assert!(may || !code(&path).contains("object_store"), "{name} names object_store");
+    }
+}
+
+#[test]
+fn clock_environment_and_randomness_have_one_door() {
+    let ambient = [
+        "SystemTime::now",
+        "Utc::now",
+        "env::var(",
+        "env::var_os(",
+        "getrandom::",
+        "rand::random",
+        "thread_rng",
+        "Uuid::new_v4",
+    ];
+    for path in rust_files() {
+        let name = short(&path);
+        if name == "cli/src/doors.rs" || name.starts_with("tests/") || name.starts_with("bench/") {
+            continue;
+        }
+        let code = code(&path);
+        for word in ambient {
+            assert!(!code.contains(word), "{name} names {word}; its door is cli/src/doors.rs");
+        }
+    }
+}
+
+#[test]
+fn crates_import_only_what_they_may() {
+    let ours: Vec<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).collect();
+    for (name, may) in MAY_IMPORT {
+        let manifest = read(&repository().join(name).join("Cargo.toml"));
+        let dependencies = manifest.split_once("[dependencies]").map_or("", |(_, rest)| rest);
+        let dependencies = dependencies.split("\n[").next().unwrap_or("");
+        for line in dependencies.lines() {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or("");
+            let allowed = !ours.contains(&dependency) || may.contains(&dependency);
+            assert!(allowed, "{name} must not depend on {dependency}");
+            let parser = ["clap", "indicatif", "rustyline"].contains(&dependency);
+            assert!(!parser || name == "cli", "{name} must not depend on {dependency}");
+            let engine = dependency == "datafusion";
+            assert!(!engine || name == "query-fn", "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_table_as_sql_is_the_table() {
+    let written = read(&repository().join("sql/schema.sql"));
+    let expected = common::schema::schema_sql();
+    assert!(
+        written == expected,
+        "sql/schema.sql differs from common::schema::schema_sql():\n{expected}"
+    );
+}
+
+#[test]
+fn every_fixture_is_in_the_catalogue() {
+    let data = repository().join("tests/data");
+    let catalogue = read(&data.join("README.md"));
+    for file in files_below(&data) {
+        let name = file.strip_prefix(&data).unwrap().display().to_string();
+        assert!(
+            name == "README.md" || catalogue.contains(&name),
+            "tests/data/README.md leaves out {name}"
+        );
+    }
+}
+
+#[test]
+fn no_drawer_for_everything() {
+    for path in rust_files() {
+        let name = path.file_name().unwrap().to_string_lossy();
+        let drawer = ["util.rs", "utils.rs", "helpers.rs", "misc.rs", "types.rs"].contains(&&*name);
+        assert!(!drawer, "{} is a drawer for everything", short(&path));
+    }
+}
