@@ -198,8 +198,8 @@ fn column_stats(metadata: &ParquetMetaData, leaf: usize, column: &Column) -> Opt
     merged
 }
 
-/// Merges two row groups. A bound missing from a group that has values is unknown for both; one
-/// missing because the group is all NULL changes nothing.
+/// Merges two row groups. A bound missing from one is unknown for both, unless the later group is
+/// all NULL, which changes nothing.
 fn merge(before: ColumnStats, part: ColumnStats, part_all_null: bool) -> ColumnStats {
     let nulls = before.nulls.saturating_add(part.nulls);
     if part_all_null {
@@ -244,7 +244,7 @@ fn bounds(statistics: &Statistics, kind: ColumnType) -> (Option<StatValue>, Opti
         (ColumnType::Utf8, Statistics::ByteArray(s)) => {
             let text = |bytes: Option<&[u8]>, exact: bool| {
                 let text = bytes.filter(|_| exact).and_then(|b| std::str::from_utf8(b).ok())?;
-                (text.len() < STATS_STRING_BYTES_MAX).then(|| StatValue::Text(text.to_owned()))
+                (text.len() <= STATS_STRING_BYTES_MAX).then(|| StatValue::Text(text.to_owned()))
             };
             (text(s.min_bytes_opt(), s.min_is_exact()), text(s.max_bytes_opt(), s.max_is_exact()))
         }

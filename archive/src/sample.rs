@@ -264,13 +264,15 @@ pub async fn shown(reader: &Reader, mode: Mode) -> Result<Vec<String>, ArchiveEr
     let mut names = Vec::new();
     for file in &snapshot.files {
         for batch in batches(reader, &file.entry.path).await? {
-            let text = |name: &str| batch.column_by_name(name).map(|c| c.as_string::<i32>().clone());
+            let text =
+                |name: &str| batch.column_by_name(name).map(|c| c.as_string::<i32>().clone());
             let rows = batch.column_by_name("segment_row");
             let rows = rows.map(|c| c.as_primitive::<Int64Type>().clone());
             let (Some(principals), Some(rows)) = (text("principal"), rows) else { continue };
             for (name, row) in principals.iter().zip(rows.iter()) {
                 let row = row.and_then(|row| u64::try_from(row).ok()).unwrap_or(u64::MAX);
-                let counts = file.kept_rows.as_ref().is_none_or(|r| r.iter().any(|r| r.contains(&row)));
+                let counts =
+                    file.kept_rows.as_ref().is_none_or(|r| r.iter().any(|r| r.contains(&row)));
                 names.extend(name.filter(|_| counts).map(str::to_owned));
             }
         }

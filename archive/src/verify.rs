@@ -6,6 +6,7 @@
 //! is not caught.
 
 mod claims;
+mod commits;
 mod files;
 mod finding;
 mod footer;

@@ -1,9 +1,14 @@
 //! SHA-256 digests: 32 bytes, written as 64 lower-case hex digits everywhere.
+//!
+//! Short inputs go through `sha2`. Long ones, every byte that is ingested or verified among them,
+//! go through `ring`, which has assembly for processors without SHA instructions and is about
+//! twice as fast there (docs/decisions/0007). A test holds them against each other.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ring::digest::{Context, SHA256};
 use sha2::{Digest, Sha256};
 
 use crate::error::FormatError;
@@ -15,7 +20,12 @@ pub struct Sha256Digest([u8; 32]);
 impl Sha256Digest {
     /// Hashes `bytes` in one go.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        if bytes.len() < SHORT_BYTES_MAX {
+            return Self(Sha256::digest(bytes).into());
+        }
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// Wraps 32 bytes that are already a digest.
@@ -34,14 +44,29 @@ impl Sha256Digest {
     }
 }
 
+/// Inputs below this length, in bytes, are "short".
+const SHORT_BYTES_MAX: usize = 4096;
+
 /// Hashes bytes that arrive in pieces.
-#[derive(Debug, Default, Clone)]
-pub struct Hasher(Sha256);
+#[derive(Clone)]
+pub struct Hasher(Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher(SHA-256)")
+    }
+}
 
 impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self(Context::new(&SHA256))
     }
 
     /// Adds the next bytes.
@@ -51,7 +76,9 @@ impl Hasher {
 
     /// The digest of all bytes added.
     pub fn finish(self) -> Sha256Digest {
-        Sha256Digest(self.0.finalize().into())
+        let mut digest = [0; 32];
+        digest.copy_from_slice(self.0.finish().as_ref());
+        Sha256Digest(digest)
     }
 }
 
@@ -92,5 +119,30 @@ impl<'de> Deserialize<'de> for Sha256Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_libraries_agree_at_every_length_around_the_border() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(SHORT_BYTES_MAX * 3).collect();
+        let lengths = (0..200).chain(SHORT_BYTES_MAX - 70..SHORT_BYTES_MAX + 70).chain([12_288]);
+        for length in lengths {
+            let expected: [u8; 32] = Sha256::digest(&bytes[..length]).into();
+            assert_eq!(Sha256Digest::of(&bytes[..length]).as_bytes(), &expected, "{length}");
+            let mut pieces = Hasher::new();
+            bytes[..length].chunks(37).for_each(|piece| pieces.update(piece));
+            assert_eq!(pieces.finish().as_bytes(), &expected, "{length} in pieces");
+        }
+    }
+
+    #[test]
+    fn the_published_vector() {
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Sha256Digest::of(b"abc").to_hex(), expected);
     }
 }

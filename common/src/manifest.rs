@@ -195,7 +195,7 @@ impl Manifest {
 
     /// Total rows over all files.
     pub fn rows(&self) -> u64 {
-        self.files.iter().map(|f| f.rows).sum()
+        self.files.iter().map(|f| f.rows).fold(0, u64::saturating_add)
     }
 
     /// Checks everything a manifest says about itself: the delivery id follows from the units,
@@ -227,8 +227,8 @@ impl Manifest {
         self.files.iter().try_for_each(FileEntry::check)?;
         self.quarantine.iter().try_for_each(QuarantineEntry::check)?;
         self.check_rows()?;
-        let rejects: u64 = self.units.iter().map(|u| u.rejects).sum();
-        let stored: u64 = self.quarantine.iter().map(|q| q.rows).sum();
+        let rejects = self.units.iter().map(|u| u.rejects).fold(0, u64::saturating_add);
+        let stored = self.quarantine.iter().map(|q| q.rows).fold(0, u64::saturating_add);
         if rejects != stored {
             return Err(FormatError::new(
                 "quarantine rows",

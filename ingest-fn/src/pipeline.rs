@@ -308,6 +308,9 @@ fn flush(segment: &mut Segment, values: &DeliveryValues<'_>) -> Result<(), Inges
     Ok(())
 }
 
+/// UTF-8's byte order mark, which some tools put before text.
+const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+
 /// What is known of all records of a unit at once, so that no record is checked again.
 #[derive(Debug, Clone, Copy)]
 struct Checks {
@@ -336,9 +339,11 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn new(unit: &UnitBytes<'a>) -> Self {
+        // A byte order mark at the begin of a stream is no part of its first record.
+        let has_mark = unit.offset_bytes == 0 && unit.bytes.starts_with(BYTE_ORDER_MARK);
         Self {
             bytes: unit.bytes,
-            at: 0,
+            at: if has_mark { BYTE_ORDER_MARK.len() } else { 0 },
             first_is_rest: unit.continues_record,
             last_is_cut: unit.cut_record,
         }

@@ -1,5 +1,6 @@
 //! An answer as a stream of batches, within limits, and its receipt.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
@@ -13,12 +14,15 @@ use tokio::task::JoinHandle;
 use crate::error::{Code, QueryError};
 use crate::receipt::{Evidence, Progress, Receipt};
 use crate::request::Limits;
+use crate::workers::Workers;
 
 /// Batches of one answer. Dropping it cancels the query.
 pub struct Answer {
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, QueryError>>,
     producer: Task,
+    /// Keeps the threads while the plan runs, even when the engine is gone.
+    _workers: Arc<Workers>,
     evidence: Evidence,
     rows_max: Option<u64>,
     time: Duration,
@@ -49,22 +53,28 @@ impl Answer {
     /// Starts a planned query. `time_left` is what planning left of the time limit.
     pub(crate) fn start(
         evidence: Evidence,
-        context: std::sync::Arc<datafusion::execution::TaskContext>,
+        context: Arc<datafusion::execution::TaskContext>,
         limits: &Limits,
+        workers: Arc<Workers>,
         started: Instant,
         time_left: Duration,
     ) -> Result<Self, QueryError> {
-        let stream = execute_stream(std::sync::Arc::clone(&evidence.plan), context)
+        // Operators spawn tasks as they start, and those belong to the same threads.
+        let handle = workers.handle();
+        let entered = handle.enter();
+        let stream = execute_stream(Arc::clone(&evidence.plan), context)
             .map_err(|e| QueryError::from_engine(&e))?;
+        drop(entered);
         let schema = stream.schema();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // The plan runs in a task of its own: a step that does not yield can then not keep the
         // caller from seeing the time limit, and a panic ends the query, not the program.
-        let producer = Task(tokio::spawn(produce(stream, sender)));
+        let producer = Task(handle.spawn(produce(stream, sender)));
         Ok(Self {
             schema,
             batches,
             producer,
+            _workers: workers,
             evidence,
             rows_max: limits.rows_max,
             time: limits.time,

@@ -21,6 +21,7 @@ use crate::meter::{Meter, Metered};
 use crate::plan;
 use crate::receipt::{Evidence, Scans, SnapshotCost};
 use crate::request::{Limits, Request};
+use crate::workers::Workers;
 
 /// Answers queries over one archive. It may answer many at once; they share its memory.
 pub struct Engine {
@@ -34,6 +35,7 @@ pub struct Engine {
 struct Core {
     limits: Limits,
     shared: Shared,
+    workers: Arc<Workers>,
 }
 
 /// What a query is asked of.
@@ -84,7 +86,8 @@ impl Engine {
 impl Core {
     fn new(limits: Limits) -> Result<Self, QueryError> {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
-        Ok(Self { limits, shared })
+        let workers = Arc::new(Workers::new(limits.threads)?);
+        Ok(Self { limits, shared, workers })
     }
 
     fn parse(&self, request: &Request) -> Result<Statement, QueryError> {
@@ -110,7 +113,8 @@ impl Core {
         let (plan, context) = self.in_time(started, on_deep_stack(planning)).await??;
         let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan };
         let left = self.time_left(started);
-        Answer::start(evidence, context, &self.limits, started, left)
+        let workers = Arc::clone(&self.workers);
+        Answer::start(evidence, context, &self.limits, workers, started, left)
     }
 
     fn time_left(&self, started: Instant) -> Duration {

@@ -19,6 +19,7 @@ pub mod request;
 pub mod rows;
 mod table;
 mod views;
+mod workers;
 
 pub use answer::Answer;
 pub use engine::Engine;

@@ -97,7 +97,7 @@ impl Scan<'_> {
 
     fn statistics(&self, files: &[ScanFile<'_>]) -> Result<Statistics> {
         let mut statistics = Statistics::new_unknown(self.schema.table_schema());
-        let rows = files.iter().map(ScanFile::rows_that_count).sum();
+        let rows = files.iter().map(ScanFile::rows_that_count).fold(0, u64::saturating_add);
         statistics.num_rows = Precision::Exact(count(rows)?);
         let bounds: Option<Vec<_>> = files.iter().map(|file| file.bounds.as_ref()).collect();
         let mut bounds = bounds.unwrap_or_default().into_iter();
@@ -118,7 +118,10 @@ impl Scan<'_> {
 impl ScanFile<'_> {
     fn rows_that_count(&self) -> u64 {
         match self.kept_rows {
-            Some(kept) => kept.iter().map(|range| range.end.saturating_sub(range.start)).sum(),
+            Some(kept) => kept
+                .iter()
+                .map(|range| range.end.saturating_sub(range.start))
+                .fold(0, u64::saturating_add),
             None => self.rows,
         }
     }

@@ -92,9 +92,8 @@ async fn a_place_without_an_archive_is_said_to_be_none() {
 async fn held_units_are_found_through_runs_and_through_manifests() {
     let folder = tempfile::tempdir().unwrap();
     let archive = sample::create(folder.path()).await.unwrap();
-    let names = [
-        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
-    ];
+    let names =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
     for name in names {
         let sample = delivery(&[unit(name, 1, 0)], 1).unwrap();
         ingest(&archive, &sample).await.unwrap();

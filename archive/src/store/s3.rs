@@ -116,9 +116,7 @@ fn builder(
         // The store checks the bytes it received, and a later HEAD can prove them.
         .with_checksum_algorithm(Checksum::SHA256)
         .with_client_options(
-            ClientOptions::new()
-                .with_allow_http(options.allow_http)
-                .with_timeout(REQUEST_TIME_MAX),
+            ClientOptions::new().with_allow_http(options.allow_http).with_timeout(REQUEST_TIME_MAX),
         )
         .with_retry(RetryConfig {
             backoff: BackoffConfig {

@@ -10,11 +10,7 @@ use crate::fault::{Fault, Lost, Then};
 mod fake_s3;
 
 fn options() -> StoreOptions {
-    StoreOptions {
-        put_attempts_max: Some(3),
-        put_pause_millis: Some(1),
-        ..StoreOptions::default()
-    }
+    StoreOptions { put_attempts_max: Some(3), put_pause_millis: Some(1), ..StoreOptions::default() }
 }
 
 fn open(folder: &std::path::Path) -> Store {

@@ -1,15 +1,16 @@
-//! Reads log, manifests and inbox, checks them against each other, and collects what they name.
+//! Reads manifests and inbox, checks them against the log, and collects what they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::commit::{Commit, ManifestRef};
-use common::layout::{self, DATA_PREFIX, INBOX_PREFIX, LOG_PREFIX, MANIFESTS_PREFIX, Place};
-use common::limits::{COMMIT_BYTES_MAX, MANIFEST_BYTES_MAX};
+use common::layout::{self, INBOX_PREFIX};
+use common::limits::MANIFEST_BYTES_MAX;
 use common::manifest::{FileEntry, Manifest, QuarantineEntry};
-use common::{DeliveryId, FormatError, Sha256Digest, UnitId};
+use common::{DeliveryId, Sha256Digest, UnitId};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::claims::Claims;
+use super::commits;
 use super::finding::{Code, Finding, Findings};
 use super::{Progress, Stage};
 use crate::background;
@@ -18,7 +19,7 @@ use crate::seats::Reader;
 use crate::snapshot::{Waiting, read_waiting};
 use crate::store::Store;
 
-/// Commits or manifests read at once.
+/// Manifests read at once.
 const READS_MAX: usize = 16;
 
 /// What log, manifests and inbox say there should be.
@@ -57,13 +58,6 @@ pub(super) struct Expected {
 pub(super) enum What {
     Events(Box<FileEntry>),
     Quarantine(QuarantineEntry),
-}
-
-/// A commit as it was read.
-struct ReadCommit {
-    version: u64,
-    sha256: Sha256Digest,
-    parsed: Result<Commit, FormatError>,
 }
 
 impl History {
@@ -145,57 +139,18 @@ pub(super) async fn read(
 ) -> Result<History, ArchiveError> {
     let store = reader.store();
     let mut history = History::default();
-    let listed = list_log(store, findings).await?;
-    if listed.is_empty() {
-        let any =
-            |prefix| async move { store.list_page(prefix, None).await.map(|p| !p.is_empty()) };
-        if !any(DATA_PREFIX).await? && !any(MANIFESTS_PREFIX).await? {
-            return Err(ArchiveError::NotAnArchive {
-                url: store.url().to_owned(),
-                expected: layout::commit_key(0),
-                found: "nothing there".to_owned(),
-            });
-        }
-        findings.push(
-            Finding::new(Code::NotAnArchive, store.object_url(LOG_PREFIX))
-                .differs("commits", "none")
-                .detail("there are data or manifests, but the log is gone"),
-        );
-    }
-    report_gaps(store, &listed, findings);
-    let total = u64::try_from(listed.len()).unwrap_or(u64::MAX);
-    let mut commits =
-        stream::iter(listed).map(|version| read_commit(store, version)).buffered(READS_MAX);
-    let mut previous: Option<(u64, Sha256Digest, Option<(i64, i64)>)> = None;
-    let mut done = 0;
-    let mut parsed = Vec::new();
-    while let Some(read) = commits.try_next().await? {
-        let Some(read) = read else { continue };
-        done += 1;
-        progress(Progress { stage: Stage::Commits, done, total, bytes_done: 0, bytes_total: 0 });
-        let (version, sha256) = (read.version, read.sha256);
-        let mut times = None;
-        match read.parsed {
-            Err(error) => {
-                history.versions.insert(version, None);
-                let object = store.object_url(&layout::commit_key(version));
-                let finding = Finding::new(Code::CommitFormat, object).format(&error);
-                findings.push(finding.version(Some(version)));
-            }
-            Ok(commit) => {
-                times = event_times(&commit);
-                check_chain(store, &commit, previous, findings);
-                parsed.push(commit);
-            }
-        }
-        previous = Some((version, sha256, times));
-    }
-    drop(commits);
-    let manifests = parsed.iter().map(|commit| commit.note.manifests.len()).sum::<usize>();
+    let commits = commits::read(store, findings, progress).await?;
+    let named = commits.iter().filter_map(|(_, commit)| commit.as_ref());
+    let manifests = named.map(|commit| commit.note.manifests.len()).sum::<usize>();
     let total = u64::try_from(manifests).unwrap_or(u64::MAX);
-    for commit in parsed {
+    for (version, commit) in commits {
+        let Some(commit) = commit else {
+            history.versions.insert(version, None);
+            continue;
+        };
         add_commit(store, &mut history, commit, findings, &|done| {
-            progress(Progress { stage: Stage::Manifests, done, total, bytes_done: 0, bytes_total: 0 });
+            let stage = Stage::Manifests;
+            progress(Progress { stage, done, total, bytes_done: 0, bytes_total: 0 });
         })
         .await?;
     }
@@ -204,109 +159,11 @@ pub(super) async fn read(
     Ok(history)
 }
 
-/// Versions in the log, ascending; anything else there is reported.
-async fn list_log(store: &Store, findings: &mut Findings) -> Result<Vec<u64>, ArchiveError> {
-    let mut versions = Vec::new();
-    let listed = match store.list(LOG_PREFIX, None).await {
-        Err(ArchiveError::Key { key, .. }) => {
-            findings.push(
-                Finding::new(Code::Stray, store.object_url(LOG_PREFIX))
-                    .differs("commits only", key),
-            );
-            return Ok(versions);
-        }
-        listed => listed?,
-    };
-    for object in listed {
-        match layout::parse(&object.key) {
-            Place::Commit(version) => versions.push(version),
-            _ => findings.push(
-                Finding::new(Code::Stray, store.object_url(&object.key))
-                    .differs("nothing but commits", "an object nobody names")
-                    .detail("some engines would read it as part of the log"),
-            ),
-        }
-    }
-    Ok(versions)
-}
-
-fn report_gaps(store: &Store, versions: &[u64], findings: &mut Findings) {
-    let mut next = 0;
-    for &version in versions {
-        if version > next {
-            let last = version - 1;
-            findings.push(
-                Finding::new(Code::Gap, store.object_url(&layout::commit_key(next)))
-                    .version(Some(next))
-                    .differs(format!("versions {next} to {last}"), "none of them")
-                    .detail("a version that was sealed is gone"),
-            );
-        }
-        next = version.saturating_add(1);
-    }
-}
-
-async fn read_commit(store: &Store, version: u64) -> Result<Option<ReadCommit>, ArchiveError> {
-    let key = layout::commit_key(version);
-    let object = store.object_url(&key);
-    let bytes = match store.get_bounded(&key, COMMIT_BYTES_MAX).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(None),
-        Err(e) => {
-            return unreadable(e).map(|found| {
-                let parsed = Err(FormatError::new(key, "a commit", found));
-                Some(ReadCommit { version, sha256: Sha256Digest::of(b""), parsed })
-            });
-        }
-    };
-    let sha256 = Sha256Digest::of(&bytes);
-    let parsed = background::run(&object, move || Commit::parse(version, &bytes)).await;
-    let parsed = match parsed {
-        Ok(parsed) => parsed,
-        Err(e) => Err(FormatError::new(key, "a commit", e.to_string())),
-    };
-    Ok(Some(ReadCommit { version, sha256, parsed }))
-}
-
 /// What an object that can not be read is reported as, unless the store itself is at fault.
 pub(super) fn unreadable(error: ArchiveError) -> Result<String, ArchiveError> {
     match error {
         e @ (ArchiveError::Store { .. } | ArchiveError::Unknown { .. }) => Err(e),
         e => Ok(e.to_string()),
-    }
-}
-
-fn check_chain(
-    store: &Store,
-    commit: &Commit,
-    previous: Option<(u64, Sha256Digest, Option<(i64, i64)>)>,
-    findings: &mut Findings,
-) {
-    let Some((version, sha256, times)) = previous else { return };
-    let named = commit.note.previous_sha256;
-    if version.checked_add(1) != Some(commit.note.version) || named == Some(sha256) {
-        return;
-    }
-    let named = named.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-    findings.push(
-        Finding::new(Code::Chain, store.object_url(&layout::commit_key(version)))
-            .version(Some(version))
-            .times(merge(times, event_times(commit)))
-            .differs(format!("SHA-256 {named}"), sha256)
-            .detail("this commit or the next was changed after it was sealed"),
-    );
-}
-
-fn event_times(commit: &Commit) -> Option<(i64, i64)> {
-    commit.adds.iter().fold(None, |times, file| {
-        merge(times, Some((file.event_time_micros_min, file.event_time_micros_max)))
-    })
-}
-
-fn merge(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-        (a, b) => a.or(b),
     }
 }
 
@@ -319,7 +176,7 @@ async fn add_commit(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), ArchiveError> {
     let version = commit.note.version;
-    let times = event_times(&commit);
+    let times = commits::event_times(&commit);
     if let Some(table_id) = &commit.table_id {
         history.table_id = Some(table_id.clone());
     }

@@ -121,7 +121,8 @@ pub fn spiffe_workload(id: &[u8]) -> Option<(&[u8], &[u8])> {
     let path = path.strip_prefix(b"/ns/")?;
     let slash = memchr::memchr(b'/', path).filter(|&at| at > 0)?;
     let account = path[slash..].strip_prefix(b"/sa/")?;
-    (!account.is_empty()).then_some((&path[..slash], account))
+    let is_one_name = !account.is_empty() && !account.contains(&b'/');
+    is_one_name.then_some((&path[..slash], account))
 }
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ fn mixed(received_at_micros: i64) -> Sample {
 async fn a_seal_commits_what_waits_and_a_second_one_has_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let archive = sample::create(folder.path()).await.unwrap();
-    assert_eq!(run(&archive).await, SealReport { version: Some(0), is_complete: true, ..SealReport::default() });
+    assert_eq!(
+        run(&archive).await,
+        SealReport { version: Some(0), is_complete: true, ..SealReport::default() }
+    );
     for (name, events, rejects) in [("a", 2, 0), ("b", 1, 2), ("c", 0, 0)] {
         ingest(&archive, &delivery(&[unit(name, events, rejects)], 1).unwrap()).await.unwrap();
     }
@@ -113,9 +116,8 @@ async fn waiting_manifests_that_share_units_count_each_unit_once() {
         let units: Vec<_> = units.into_iter().map(|name| unit(name, 2, 1)).collect();
         ingest(&archive, &delivery(&units, 1).unwrap()).await.unwrap();
     }
-    let expected = [
-        "a!0", "a#0", "a#1", "b!0", "b#0", "b#1", "c!0", "c#0", "c#1", "d!0", "d#0", "d#1",
-    ];
+    let expected =
+        ["a!0", "a#0", "a#1", "b!0", "b#0", "b#1", "c!0", "c#0", "c#1", "d!0", "d#0", "d#1"];
     assert_eq!(rows(&archive, Mode::Fresh).await, expected);
     let options = SealOptions { manifests_per_commit_max: 1, ..SealOptions::default() };
     let report = seal(&archive.sealer(), NOW_MICROS, options).await.unwrap();

@@ -1,4 +1,4 @@
-//! RFC 4180.
+//! RFC 4180, with plain newlines, as the tools of a command line expect.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ impl<W: Write> CsvWriter<W> {
             }
             push_field(field.name(), &mut header);
         }
-        header.push_str("\r\n");
+        header.push('\n');
         sink.write_all(header.as_bytes())?;
         Ok(Self { schema: written_schema(schema, Views::Keep), options: json_options(), sink })
     }
@@ -46,7 +46,7 @@ impl<W: Write> CsvWriter<W> {
                     push_field(&value, &mut lines);
                 }
             }
-            lines.push_str("\r\n");
+            lines.push('\n');
             if lines.len() > BUFFER_BYTES {
                 self.sink.write_all(lines.as_bytes())?;
                 lines.clear();

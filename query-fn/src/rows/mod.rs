@@ -26,7 +26,7 @@ pub enum Format {
     Table,
     /// One JSON object a line; NULL is `null`, lists are arrays.
     JsonLines,
-    /// RFC 4180 with a header; NULL is nothing, an empty text is `""`, lists are JSON.
+    /// RFC 4180 with a header and plain newlines; NULL is nothing, an empty text is `""`, lists are JSON.
     Csv,
     /// An Arrow IPC stream.
     Arrow,

@@ -72,10 +72,10 @@ fn json_lines_carry_every_type() {
 #[test]
 fn csv_tells_null_from_empty_and_quotes_what_it_must() {
     let expected = concat!(
-        "text,view,int,flag,real,dict,list,at,naive,day,bytes\r\n",
+        "text,view,int,flag,real,dict,list,at,naive,day,bytes\n",
         "x,\"\",-7,true,0.5,d,\"[\"\"a,\\\"\"b\\\"\"\"\",\"\"é\"\"]\",",
-        "2026-11-02T00:00:00.000001Z,1969-12-31T23:59:59.999999,2026-11-02,00ff\r\n",
-        ",\"two words, \"\"quoted\"\"\",,,NaN,,,,,,\r\n",
+        "2026-11-02T00:00:00.000001Z,1969-12-31T23:59:59.999999,2026-11-02,00ff\n",
+        ",\"two words, \"\"quoted\"\"\",,,NaN,,,,,,\n",
     );
     assert_eq!(text(Format::Csv, &[all_types()]), expected);
 }

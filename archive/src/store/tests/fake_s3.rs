@@ -89,12 +89,7 @@ async fn connection(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
-fn answer(
-    state: &Mutex<State>,
-    method: &str,
-    path: &str,
-    body: Vec<u8>,
-) -> Option<(u16, Vec<u8>)> {
+fn answer(state: &Mutex<State>, method: &str, path: &str, body: Vec<u8>) -> Option<(u16, Vec<u8>)> {
     let mut state = state.lock().unwrap();
     if method != "PUT" {
         return Some(state.objects.get(path).map_or((404, Vec::new()), |b| (200, b.clone())));

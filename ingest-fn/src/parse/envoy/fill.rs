@@ -77,7 +77,7 @@ impl<'a> Fill<'a> {
     /// A text value; `None` where it is absent in any spelling or no text.
     pub(super) fn text(&self, key: usize) -> Option<Cow<'a, [u8]>> {
         let text = self.slot(key).text(self.record)?;
-        (!matches!(text.as_ref(), b"" | b"-")).then_some(text)
+        (!is_absent(&text)).then_some(text)
     }
 
     /// Adds a field to `attributes` as it stands in the record. Records that keep their text need
@@ -236,7 +236,8 @@ impl<'a> Fill<'a> {
         }
         let digits = text.as_deref().and_then(canonical_integer);
         let number = digits.or_else(|| self.integer(k::GRPC_STATUS));
-        if let Some(number) = number.and_then(|n| i32::try_from(n).ok()) {
+        let known = number.and_then(|n| i32::try_from(n).ok()).filter(|n| (0..=16).contains(n));
+        if let Some(number) = known {
             self.columns.int32(f::GRPC_STATUS, number);
         }
         self.attribute_unless_null(k::GRPC_STATUS);
@@ -268,7 +269,7 @@ impl<'a> Fill<'a> {
             }
         }
         let trace = self.text(k::TRACE_ID);
-        let parent = self.text(k::TRACEPARENT);
+        let parent = self.text(k::TRACEPARENT).map(|text| text.to_ascii_lowercase());
         let parsed = parent.as_deref().and_then(split_traceparent);
         let lower = trace.as_deref().map(<[u8]>::to_ascii_lowercase);
         let trace_id = lower.as_deref().filter(|id| is_lower_hex(id, 32));
@@ -366,7 +367,7 @@ impl<'a> Fill<'a> {
         if payload.kind == Kind::Nested {
             let text = payload.bytes(self.record);
             if jwt.scan(text, false).is_ok() {
-                claimed = jwt.slot(k::jwt::SUBJECT).text(text).filter(|text| !text.is_empty());
+                claimed = jwt.slot(k::jwt::SUBJECT).text(text).filter(|text| !is_absent(text));
                 if named.is_some() || claimed.is_some() {
                     self.claims(jwt, text);
                 }
@@ -402,7 +403,7 @@ impl<'a> Fill<'a> {
         let meta_text = meta.bytes(self.record);
         let has_meta = meta.kind == Kind::Nested && rbac.scan(meta_text, false).is_ok();
         let claim = |key: usize| {
-            has_meta.then(|| rbac.slot(key).text(meta_text)).flatten().filter(|t| !t.is_empty())
+            has_meta.then(|| rbac.slot(key).text(meta_text)).flatten().filter(|t| !is_absent(t))
         };
         let details = self.text(k::RESPONSE_CODE_DETAILS);
         let termination = self.text(k::CONNECTION_TERMINATION_DETAILS);
@@ -639,13 +640,19 @@ impl<'a> Fill<'a> {
     }
 }
 
+/// The spellings of "absent" that are text.
+fn is_absent(text: &[u8]) -> bool {
+    matches!(text, b"" | b"-")
+}
+
 /// A whole number without sign, leading zeros or exponent, that fits.
 pub(super) fn canonical_integer(text: &[u8]) -> Option<i64> {
-    if text.is_empty() || text.len() > 18 || (text[0] == b'0' && text.len() > 1) {
+    if text.is_empty() || text.len() > 19 || (text[0] == b'0' && text.len() > 1) {
         return None;
     }
     text.iter().try_fold(0i64, |value, &byte| {
-        byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
     })
 }
 

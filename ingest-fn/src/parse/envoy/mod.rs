@@ -27,8 +27,8 @@ pub use rebuild::rebuild;
 /// Text of column `source_format`.
 pub const SOURCE_FORMAT: &str = "envoy_json";
 
-/// Known keys a record must have, beside code, flags and a time, to be taken for Envoy's when the
-/// format is not configured. With empty values omitted, a TCP record keeps eight.
+/// Known keys a record must have, code, flags and a time among them, to be taken for Envoy's when
+/// the format is not configured. With empty values omitted, a TCP record keeps eight.
 const DETECTED_KEYS_MIN: u32 = 8;
 
 /// Parses Envoy JSON records, one at a time.

@@ -1,0 +1,47 @@
+//! The threads that run plans.
+//!
+//! Expressions are evaluated by recursion, and a runtime's own threads have 2 MiB of stack: too
+//! little for the deepest expression [`crate::plan`] lets through in a build without optimisation.
+//! Threads of its own also keep a long query from holding up the caller's other work.
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::error::{Code, QueryError};
+
+/// Stack of one thread; memory is taken only as far as it is used.
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+
+/// A runtime that runs plans; stops without waiting when dropped.
+#[derive(Debug)]
+pub(crate) struct Workers(Option<Runtime>);
+
+impl Workers {
+    /// Starts `threads` threads.
+    pub(crate) fn new(threads: usize) -> Result<Self, QueryError> {
+        Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("meshledger-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(|e| {
+                let text = format!("could not start threads to run queries: {e}; try again");
+                QueryError::new(Code::Execution, text)
+            })
+    }
+
+    /// Where tasks of a plan are spawned.
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // A plain drop would wait for running plans, which is not allowed inside a task.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
