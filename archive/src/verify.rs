@@ -27,16 +27,10 @@ use finding::Findings;
 use history::{Expected, What};
 
 /// How a verification is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct VerifyOptions {
     /// Files hashed at once; the processors there are, if `None`.
     pub files_at_once: Option<NonZeroUsize>,
-}
-
-impl Default for VerifyOptions {
-    fn default() -> Self {
-        Self { files_at_once: None }
-    }
 }
 
 /// What a verification is doing.

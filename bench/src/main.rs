@@ -39,7 +39,9 @@ fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<
         "extended" => Format::Extended,
         "mixed" => Format::Mixed,
         other => {
-            return Err(format!("format: expected default, extended or mixed, found {other}").into());
+            return Err(
+                format!("format: expected default, extended or mixed, found {other}").into()
+            );
         }
     };
     let mut generator = Generator::new(Config { events, seed, format, ..Config::default() })?;

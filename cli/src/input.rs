@@ -49,7 +49,7 @@ impl Input {
             Self::Stdin => None,
             Self::File(path) => {
                 let metadata = path.metadata().ok()?;
-                metadata.is_file().then(|| metadata.len())
+                metadata.is_file().then_some(metadata.len())
             }
         }
     }

@@ -20,7 +20,7 @@ const RUN_VERSIONS_MAX: u64 = RUN_FANOUT * RUN_FANOUT * RUN_FANOUT * RUN_FANOUT;
 pub fn runs_due(version: u64) -> Vec<(u64, u64)> {
     let mut due = Vec::new();
     let mut span = RUN_FANOUT;
-    while span <= RUN_VERSIONS_MAX && (version + 1) % span == 0 {
+    while span <= RUN_VERSIONS_MAX && (version + 1).is_multiple_of(span) {
         due.push((version + 1 - span, version));
         span *= RUN_FANOUT;
     }

@@ -18,7 +18,7 @@ pub(crate) async fn run(args: Init) -> Outcome {
         timestamp_millis: doors::now_micros()? / 1_000,
         fence: !args.no_fence,
     };
-    let created = Archive::create(&location, &doors::store_options(), &genesis).await?;
+    let created = Archive::create(&location, &super::options(&location)?, &genesis).await?;
     let archive = printable(location.archive_url(), false);
     let mut out = output::stdout();
     if created.is_new {

@@ -7,12 +7,13 @@ pub(crate) mod query;
 pub(crate) mod seal;
 pub(crate) mod verify;
 
-use archive::{Archive, Location};
+use archive::{Archive, Location, StoreOptions};
 
 use crate::args::{Command, Place};
 use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::interrupt::Interrupt;
+use crate::output::printable;
 
 /// Runs one command.
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -66,5 +67,51 @@ pub(crate) fn location(place: &Place) -> Result<Location, Failure> {
 /// If it is none, or can not be reached.
 pub(crate) async fn open(place: &Place) -> Result<Archive, Failure> {
     let location = location(place)?;
-    Ok(Archive::open(&location, &doors::store_options()).await?)
+    Ok(Archive::open(&location, &options(&location)?).await?)
+}
+
+/// How the archive's store is reached.
+///
+/// # Errors
+/// If the environment names an endpoint without TLS and does not say that this is meant.
+pub(crate) fn options(location: &Location) -> Result<StoreOptions, Failure> {
+    let options = doors::store_options();
+    check_endpoint(location, &options)?;
+    Ok(options)
+}
+
+fn check_endpoint(location: &Location, options: &StoreOptions) -> Result<(), Failure> {
+    match &options.endpoint {
+        Some(url)
+            if location.archive_url().starts_with("s3://")
+                && url.starts_with("http://")
+                && !options.allow_http =>
+        {
+            let url = printable(url, false);
+            Err(Failure::usage(format!(
+                "the endpoint {url} has no TLS, so keys and events would travel in the clear; use \
+                 https://, or set AWS_ALLOW_HTTP=true for a server on this machine"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_tls_must_be_meant() {
+        let options = |allow_http| StoreOptions {
+            endpoint: Some("http://127.0.0.1:8333".to_owned()),
+            allow_http,
+            ..StoreOptions::default()
+        };
+        let bucket = Location::parse("s3://bucket/prefix", None).unwrap();
+        let folder = Location::parse("folder", None).unwrap();
+        assert_eq!(check_endpoint(&bucket, &options(false)).unwrap_err().exit(), Exit::Usage);
+        assert!(check_endpoint(&bucket, &options(true)).is_ok());
+        assert!(check_endpoint(&folder, &options(false)).is_ok());
+    }
 }

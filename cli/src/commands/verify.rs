@@ -13,7 +13,6 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::args::Verify;
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, bytes, counted, elapsed, printable, speed};
 use crate::progress::Bars;
@@ -25,7 +24,7 @@ const FINDINGS_OF_A_CODE_MAX: usize = 10;
 pub(crate) async fn run(args: Verify) -> Outcome {
     let location = super::location(&args.place)?;
     // Not `open`: whether this is a sound archive is what is to be found out.
-    let archive = Archive::connect(&location, &doors::store_options())?;
+    let archive = Archive::connect(&location, &super::options(&location)?)?;
     let started = Instant::now();
     let report = check(&archive.reader()).await?;
     let mut out = output::stdout();

@@ -7,15 +7,15 @@ fn rewriting_twice_gives_the_same_bytes_and_a_file_that_lies_is_refused() {
     let sample = delivery(&[unit("a", 3, 0), unit("b", 2, 0)], 1).unwrap();
     let (file, bytes) = (&sample.manifest.files[0], &sample.files[0].1);
     let kept = [sample.manifest.units[1].id];
-    let once = events(file, bytes.clone(), &[3..5], &kept).unwrap();
-    let twice = events(file, bytes.clone(), &[3..5], &kept).unwrap();
+    let once = events(file, bytes.clone(), std::slice::from_ref(&(3..5)), &kept).unwrap();
+    let twice = events(file, bytes.clone(), std::slice::from_ref(&(3..5)), &kept).unwrap();
     assert_eq!((once.bytes, once.entry.rows), (twice.bytes, 2));
     let mut longer = file.clone();
     longer.rows = 9;
-    assert!(events(&longer, bytes.clone(), &[3..9], &kept).is_err());
+    assert!(events(&longer, bytes.clone(), std::slice::from_ref(&(3..9)), &kept).is_err());
     let mut garbage = bytes.to_vec();
     garbage.truncate(garbage.len() - 3);
-    assert!(events(file, garbage.into(), &[3..5], &kept).is_err());
+    assert!(events(file, garbage.into(), std::slice::from_ref(&(3..5)), &kept).is_err());
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn check_rebuild(records: &[&str], raw_expected: bool) {
     }
 }
 
-fn text<'a>(batch: &'a RecordBatch, column: usize, row: usize) -> Option<&'a str> {
+fn text(batch: &RecordBatch, column: usize, row: usize) -> Option<&str> {
     let column = batch.column(column).as_string::<i32>();
     column.is_valid(row).then(|| column.value(row))
 }
