@@ -21,9 +21,9 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Compressed bytes read at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Largest zstd window accepted, as a power of two: 2^27 = 128 MiB is what `zstd -d` takes by
-/// default, and bounds what a hostile frame can make us allocate.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Largest zstd window accepted, as a power of two: 2^25 = 32 MiB, what every level but the
+/// `--ultra` ones writes, and a bound on what a hostile frame can make us allocate.
+const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
 /// Opens `reader` for decoded reading and says how it was compressed.
 ///

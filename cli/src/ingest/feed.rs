@@ -85,7 +85,11 @@ impl Feed {
             let read = counted(decoded.passed_bytes(), "decoded byte", "decoded bytes");
             let archived = count(offset_bytes);
             Stopped {
-                message: format!("{source}, after {read}; archived up to byte {archived}"),
+                // Parts are units, so the last, shorter one of a mended input is another unit.
+                message: format!(
+                    "{source}, after {read}; archived up to byte {archived}; a mended input \
+                     repeats the records of its last part"
+                ),
                 is_limit: decoded.limit_reached(),
             }
         }))
