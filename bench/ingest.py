@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Ingest of one file, ours beside DuckDB, one thread each, in one run.
 
-    python3 bench/ingest.py [--events 1000000] [--rounds 3] [--format default]
+    bench/setup.sh target/bench-venv
+    cargo build --release -p meshledger-bench
+    target/bench-venv/bin/python bench/ingest.py --bench target/release/meshledger-bench \\
+        [--events 1000000] [--rounds 3]
+
+Linux only: CPU time and memory come from /proc.
 
 Ours: parse, Parquet, SHA-256 of input and output, statistics.
 DuckDB: COPY (SELECT ... FROM read_json(..., columns={...})) TO ... (FORMAT parquet, COMPRESSION zstd).
@@ -28,10 +33,11 @@ STRINGS = [
 NUMBERS = ["bytes_received", "bytes_sent", "duration", "response_code"]
 DUCKDB = """
 import json, resource, sys, duckdb
+assert duckdb.__version__.startswith("2.0."), f"expected DuckDB 2.0, found {duckdb.__version__}"
 source, target, strings, numbers = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4].split(",")
 columns = {"start_time": "TIMESTAMP"} | {s: "VARCHAR" for s in strings} | {n: "BIGINT" for n in numbers}
 db = duckdb.connect()
-db.execute("SET autoinstall_known_extensions=false; SET threads=1")
+db.execute("SET autoinstall_known_extensions=false; SET threads=1; SET enable_progress_bar=false")
 before = resource.getrusage(resource.RUSAGE_SELF)
 db.execute(f"COPY (SELECT * FROM read_json('{source}', format='newline_delimited', columns={columns!r})) "
            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
@@ -51,14 +57,13 @@ def main():
     options.add_argument("--events", type=int, default=1_000_000)
     options.add_argument("--seed", type=int, default=42)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--format", default="default", choices=["default"])
     options.add_argument("--bench", help="the built meshledger-bench", required=True)
     options.add_argument("--python", default=sys.executable, help="a Python with duckdb 2.0")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = os.path.join(folder, "input.jsonl")
         subprocess.run([options.bench, "generate", str(options.events), str(options.seed),
-                        options.format, source], check=True)
+                        "default", source], check=True)
         size = os.path.getsize(source)
         target = os.path.join(folder, "duckdb.parquet")
         best = {}

@@ -12,7 +12,7 @@ use common::date::EventDate;
 use common::digest::Sha256Digest;
 use common::ids::SegmentId;
 use common::layout;
-use common::limits::STATS_STRING_BYTES_MAX;
+use common::limits::{PART_BYTES_MAX, STATS_STRING_BYTES_MAX};
 use common::manifest::{FileEntry, QuarantineEntry};
 use common::schema::{COLUMNS, Column, ColumnType, column_index, file_schema, quarantine_schema};
 use common::stats::{ColumnStats, FileStats, StatValue};
@@ -252,6 +252,11 @@ fn bounds(statistics: &Statistics, kind: ColumnType) -> (Option<StatValue>, Opti
     }
 }
 
+/// Room for the rejects of a whole part that does not compress. Asked for at once, since a buffer
+/// that grows by doubling would for a moment hold three times as much; pages that are never
+/// touched cost nothing.
+const QUARANTINE_CAPACITY_BYTES: usize = PART_BYTES_MAX + PART_BYTES_MAX / 8;
+
 /// Writes the rejects of one delivery, piece by piece.
 #[derive(Debug)]
 pub struct QuarantineEncoder {
@@ -274,7 +279,8 @@ impl QuarantineEncoder {
             .build();
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), quarantine_schema(), options)?;
+        let buffer = Vec::with_capacity(QUARANTINE_CAPACITY_BYTES);
+        let writer = ArrowWriter::try_new_with_options(buffer, quarantine_schema(), options)?;
         Ok(Self { writer, rows: 0, reasons: BTreeMap::new() })
     }
 

@@ -166,6 +166,18 @@ impl Backend for Faulty {
         }
     }
 
+    async fn take(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        self.fault.read("get", key)?;
+        match self.fault.write() {
+            Lost::Nothing => self.inner.take(key, bytes_max).await,
+            Lost::Request => Err(broken("delete", key)),
+            Lost::Reply => {
+                self.inner.take(key, bytes_max).await?;
+                Err(broken("delete", key))
+            }
+        }
+    }
+
     fn objects(&self) -> Result<Objects, ArchiveError> {
         self.inner.objects()
     }

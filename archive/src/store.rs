@@ -6,6 +6,7 @@
 mod counted;
 mod local;
 mod s3;
+mod unlinked;
 mod usage;
 
 use std::fmt;
@@ -85,6 +86,15 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Listed>, ArchiveError>;
     /// Absent already is success.
     async fn delete(&self, key: &str) -> Result<(), ArchiveError>;
+    /// Removes an object and returns what was removed, as far as the store can do both at once;
+    /// here, what was there just before. An error of reading leaves it there.
+    async fn take(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        let bytes = self.get(key, bytes_max).await?;
+        if bytes.is_some() {
+            self.delete(key).await?;
+        }
+        Ok(bytes)
+    }
     fn objects(&self) -> Result<Objects, ArchiveError>;
 }
 
@@ -305,6 +315,24 @@ impl Store {
         check_key(key)?;
         self.counters.delete();
         self.backend.delete(key).await
+    }
+
+    /// Removes an object and returns its bytes; `None` if it is not there. In a folder the bytes
+    /// are exactly those removed; S3 can not do both at once, so another object stored between
+    /// the two requests is removed unseen.
+    pub(crate) async fn take(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Bytes>, ArchiveError> {
+        check_key(key)?;
+        self.counters.get();
+        let taken = self.backend.take(key, bytes_max).await?;
+        self.counters.read_bytes(taken.as_ref().map_or(0, |bytes| length(bytes)));
+        if taken.is_some() {
+            self.counters.delete();
+        }
+        Ok(taken)
     }
 
     /// This store for a query engine: rooted at the URL, read-only, its requests and bytes

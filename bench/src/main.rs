@@ -8,7 +8,6 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-use common::limits::DELIVERY_DATES_MAX;
 use ingest_fn::parts::PartReader;
 use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig, UnitBytes};
 use traffic::{Config, Format, Generator};
@@ -88,7 +87,6 @@ fn ingest(file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    debug_assert!(files <= DELIVERY_DATES_MAX as u64 * 1000);
     let cpu = cpu_seconds()? - before;
     println!(
         "{{\"engine\":\"meshledger\",\"bytes\":{bytes},\"events\":{events},\"rejects\":{rejects},\

@@ -217,6 +217,24 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_table_is_the_one_of_the_help_text() {
+        let page = include_str!("../../docs/exit-codes.md");
+        let written: Vec<(&str, &str)> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+            .filter(|(code, _)| *code != "code")
+            .collect();
+        let shown: Vec<(&str, &str)> = EXIT_CODES_HELP
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| line.trim_start().split_once("  "))
+            .collect();
+        assert_eq!(written, shown);
+        assert_eq!(shown.len(), 9);
+    }
+
+    #[test]
     fn a_reader_that_went_away_is_no_failure() {
         let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((failure.exit(), failure.message()), (Exit::Ok, ""));

@@ -3,6 +3,8 @@
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
+use query_fn::rows::is_hazard;
+
 /// Buffered standard output. Flush it before anything else may speak.
 pub(crate) type Out = BufWriter<Stdout>;
 
@@ -120,18 +122,11 @@ pub(crate) fn printable(text: &str, lines: bool) -> String {
     for c in text.chars() {
         match c {
             '\n' if lines => safe.push(c),
-            c if c.is_control() || hides(c) => safe.extend(c.escape_unicode()),
+            c if is_hazard(c) => safe.extend(c.escape_unicode()),
             c => safe.push(c),
         }
     }
     safe
-}
-
-/// Bidirectional controls, zero-width characters, line and paragraph separators, tags.
-fn hides(c: char) -> bool {
-    matches!(c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-        | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -163,6 +158,7 @@ mod tests {
         assert_eq!(printable("a\nb", false), "a\\u{a}b");
         assert_eq!(printable("a\nb", true), "a\nb");
         assert_eq!(printable("abc\u{202e}fdp.exe", false), "abc\\u{202e}fdp.exe");
+        assert_eq!(printable("a\u{ad}b\u{61c}\u{fff9}", false), "a\\u{ad}b\\u{61c}\\u{fff9}");
         assert_eq!(printable("Grüße, 世界", false), "Grüße, 世界");
     }
 }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, NullBufferBuilder, RecordBatch,
-    StringArray, TimestampMicrosecondArray, new_null_array,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 use common::ids::SegmentId;
 use common::schema::{COLUMNS, ColumnType, SCHEMA_VERSION, file_schema};
@@ -17,17 +17,47 @@ use common::schema::{COLUMNS, ColumnType, SCHEMA_VERSION, file_schema};
 use crate::error::IngestError;
 use crate::parse::fields;
 
+/// Which rows are valid. Nothing is kept until the first null, since most columns that a record
+/// fills are filled by every record.
+#[derive(Debug, Default)]
+struct Valid {
+    rows: usize,
+    bits: Vec<bool>,
+}
+
+impl Valid {
+    #[inline]
+    fn one(&mut self) {
+        self.rows += 1;
+        if !self.bits.is_empty() {
+            self.bits.push(true);
+        }
+    }
+
+    fn nulls(&mut self, count: usize) {
+        self.bits.resize(self.rows, true);
+        self.rows += count;
+        self.bits.resize(self.rows, false);
+    }
+
+    fn finish(&mut self) -> Option<NullBuffer> {
+        self.rows = 0;
+        let bits = std::mem::take(&mut self.bits);
+        (!bits.is_empty()).then(|| NullBuffer::new(BooleanBuffer::from(bits)))
+    }
+}
+
 /// Text, as Arrow keeps it: bytes, ends of the values, which are valid.
 #[derive(Debug)]
 pub struct TextColumn {
     data: Vec<u8>,
     ends: Vec<i32>,
-    valid: NullBufferBuilder,
+    valid: Valid,
 }
 
 impl Default for TextColumn {
     fn default() -> Self {
-        Self { data: Vec::new(), ends: vec![0], valid: NullBufferBuilder::new(0) }
+        Self { data: Vec::new(), ends: vec![0], valid: Valid::default() }
     }
 }
 
@@ -45,7 +75,7 @@ impl TextColumn {
         let missing = row.saturating_sub(self.rows());
         if missing > 0 {
             self.ends.resize(self.ends.len() + missing, self.end());
-            self.valid.append_n_nulls(missing);
+            self.valid.nulls(missing);
         }
     }
 
@@ -54,7 +84,7 @@ impl TextColumn {
         self.pad(row);
         self.data.extend_from_slice(value);
         self.ends.push(self.end());
-        self.valid.append_non_null();
+        self.valid.one();
     }
 
     /// Sets a value made of two pieces.
@@ -63,7 +93,7 @@ impl TextColumn {
         self.data.extend_from_slice(first);
         self.data.extend_from_slice(second);
         self.ends.push(self.end());
-        self.valid.append_non_null();
+        self.valid.one();
     }
 
     fn finish(&mut self, rows: usize) -> Result<StringArray, IngestError> {
@@ -83,12 +113,12 @@ impl TextColumn {
 #[derive(Debug)]
 pub struct NumberColumn<T> {
     values: Vec<T>,
-    valid: NullBufferBuilder,
+    valid: Valid,
 }
 
 impl<T> Default for NumberColumn<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), valid: NullBufferBuilder::new(0) }
+        Self { values: Vec::new(), valid: Valid::default() }
     }
 }
 
@@ -97,7 +127,7 @@ impl<T: Copy + Default> NumberColumn<T> {
         let missing = row.saturating_sub(self.values.len());
         if missing > 0 {
             self.values.resize(row, T::default());
-            self.valid.append_n_nulls(missing);
+            self.valid.nulls(missing);
         }
     }
 
@@ -105,7 +135,7 @@ impl<T: Copy + Default> NumberColumn<T> {
     pub fn set(&mut self, row: usize, value: T) {
         self.pad(row);
         self.values.push(value);
-        self.valid.append_non_null();
+        self.valid.one();
     }
 }
 
@@ -114,12 +144,12 @@ impl<T: Copy + Default> NumberColumn<T> {
 pub struct ListColumn {
     items: TextColumn,
     ends: Vec<i32>,
-    valid: NullBufferBuilder,
+    valid: Valid,
 }
 
 impl Default for ListColumn {
     fn default() -> Self {
-        Self { items: TextColumn::default(), ends: vec![0], valid: NullBufferBuilder::new(0) }
+        Self { items: TextColumn::default(), ends: vec![0], valid: Valid::default() }
     }
 }
 
@@ -132,7 +162,7 @@ impl ListColumn {
         let missing = row.saturating_sub(self.ends.len() - 1);
         if missing > 0 {
             self.ends.resize(self.ends.len() + missing, self.end());
-            self.valid.append_n_nulls(missing);
+            self.valid.nulls(missing);
         }
     }
 
@@ -144,7 +174,7 @@ impl ListColumn {
             self.items.set(at, item);
         }
         self.ends.push(self.end());
-        self.valid.append_non_null();
+        self.valid.one();
     }
 
     fn finish(&mut self, rows: usize) -> Result<ListArray, IngestError> {
@@ -350,7 +380,7 @@ fn finish(values: &mut Values, rows: usize) -> Result<ArrayRef, IngestError> {
     fn parts<T: Copy + Default>(
         column: &mut NumberColumn<T>,
         rows: usize,
-    ) -> (Vec<T>, Option<arrow::buffer::NullBuffer>) {
+    ) -> (Vec<T>, Option<NullBuffer>) {
         column.pad(rows);
         let next = Vec::with_capacity(rows);
         (std::mem::replace(&mut column.values, next), column.valid.finish())

@@ -116,3 +116,6 @@ impl<R: Read> PartReader<R> {
 fn last_boundary(bytes: &[u8]) -> Option<usize> {
     memchr::memrchr(b'\n', bytes).map(|at| at + 1)
 }
+
+#[cfg(test)]
+mod tests;

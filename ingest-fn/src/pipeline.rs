@@ -162,7 +162,10 @@ impl DeliveryBuilder {
                 match self.record(record, checks)? {
                     Ok(()) => outcome.events += 1,
                     Err(reject) => {
-                        self.rejects.push(place, record, &reject)?;
+                        let (offset, line) = whole_line(&unit, offset, record.len());
+                        let offset_bytes = unit.offset_bytes + offset as u64;
+                        let place = RecordPlace { offset_bytes, ..place };
+                        self.rejects.push(place, line, &reject)?;
                         outcome.rejects += 1;
                     }
                 }
@@ -311,6 +314,18 @@ fn flush(segment: &mut Segment, values: &DeliveryValues<'_>) -> Result<(), Inges
 /// UTF-8's byte order mark, which some tools put before text.
 const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
+/// A record's line as it stood, with what parsers are spared: a byte order mark before it and a
+/// carriage return behind it. Quarantine keeps every byte but the newline.
+fn whole_line<'a>(unit: &UnitBytes<'a>, offset: usize, length: usize) -> (usize, &'a [u8]) {
+    let marked = unit.offset_bytes == 0
+        && offset == BYTE_ORDER_MARK.len()
+        && unit.bytes.starts_with(BYTE_ORDER_MARK);
+    let start = if marked { 0 } else { offset };
+    let end = offset + length;
+    let end = end + usize::from(unit.bytes.get(end) == Some(&b'\r'));
+    (start, &unit.bytes[start..end])
+}
+
 /// What is known of all records of a unit at once, so that no record is checked again.
 #[derive(Debug, Clone, Copy)]
 struct Checks {
@@ -324,7 +339,7 @@ impl Checks {
         let control = bytes.chunks(4096).any(|chunk| {
             chunk.iter().fold(false, |found, &byte| found | (byte < 0x20 && byte != b'\n'))
         });
-        Self { utf8: std::str::from_utf8(bytes).is_ok(), plain: !control }
+        Self { utf8: simdutf8::basic::from_utf8(bytes).is_ok(), plain: !control }
     }
 }
 
@@ -395,3 +410,6 @@ pub async fn store(delivery: Delivery, writer: &Writer) -> Result<Put, IngestErr
     }
     Ok(writer.put_manifest(&delivery.manifest).await?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ Prints a summary and the first differences; exit code 1 if there is any.
 
 import argparse
 import datetime
+import json
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ import sys
 from collections import Counter
 
 import expect
+import rebuild
 
 SCHEMA_RS = pathlib.Path(__file__).resolve().parents[2] / "common/src/schema.rs"
 COLUMN = re.compile(r'^\s*column\((\d+), "(\w+)", (\w+), (NULLABLE|REQUIRED), (STATS|PLAIN),',
@@ -209,7 +211,7 @@ def check_types(reader, columns, findings):
             findings.add(reader.name, f"type of {name}: expected {wanted}, found {types[name]}")
 
 
-def check_rows(reader, columns, expected, findings):
+def check_rows(reader, columns, expected, kept, findings):
     rows = reader.rows()
     missing_columns = [name for name, _, _ in columns if rows and name not in rows[0]]
     if missing_columns:
@@ -225,7 +227,38 @@ def check_rows(reader, columns, expected, findings):
                                   f"their event_time, the first {wrong_day[0]['event_date']} "
                                   f"for {wrong_day[0]['event_time']}")
     compare(reader, expected, Counter(frozen(row) for row in rows), findings)
+    check_kept(reader, kept, rows, findings)
     return len(rows)
+
+
+def check_kept(reader, kept, rows, findings):
+    """Every row gives its record back (15.8), and keeps raw and attributes as 15.6 and 15.7 say."""
+    found = Counter()
+    for row in rows:
+        try:
+            found[(row["k8s_cluster"], *rebuild.kept_of_row(row))] += 1
+        except (ValueError, KeyError, TypeError) as problem:
+            findings.add(reader.name, f"no record can be rebuilt from the row "
+                                      f"{row['segment']} {row['segment_row']}: {problem!r}")
+            return
+    missing, extra = list((kept - found).elements()), list((found - kept).elements())
+    if missing or extra:
+        findings.add(reader.name, f"{len(missing)} records can not be rebuilt from their rows, "
+                                  f"{len(extra)} rows give other records")
+        for name, records in ("expected", missing), ("rebuilt ", extra):
+            for record in sorted(records, key=str)[:DIFFERENCES_SHOWN]:
+                print(f"    {name}: {record}")
+
+
+def check_rejects(archive, paths, findings):
+    """Quarantine holds every reject, byte for byte, with its reason and place."""
+    expected = Counter(reject for path in paths for reject in rebuild.expected_rejects(path))
+    found = Counter(rebuild.found_rejects(archive))
+    for name, rejects in ("missing", expected - found), ("not expected", found - expected):
+        if rejects:
+            findings.add("quarantine", f"{rejects.total()} rejects are {name}, such as "
+                                       f"{str(min(rejects, key=str))[:300]}")
+    print(f"quarantine: {found.total()} rejects, {expected.total()} expected")
 
 
 def check_identity(reader, rows, findings):
@@ -311,9 +344,13 @@ def main():
     parser.add_argument("--cluster", help="value of k8s_cluster for files without their own")
     options = parser.parse_args()
 
-    expected_rows = []
-    for cluster, path in expect.inputs(options.files, options.cluster):
-        expected_rows += [row for _, row, _ in expect.rows_of(path, cluster) if row]
+    inputs = list(expect.inputs(options.files, options.cluster))
+    expected_rows, kept = [], Counter()
+    for cluster, path in inputs:
+        records = [record for _, record in rebuild.records_of(path)
+                   if rebuild.reject_reason(record) is None]
+        expected_rows += [expect.row_of(json.loads(record), cluster) for record in records]
+        kept.update((cluster, *rebuild.kept_of_record(record)) for record in records)
     assert expected_rows, "the files hold no record that could be expected"
     expected = Counter(frozen(row) for row in expected_rows)
 
@@ -327,7 +364,7 @@ def main():
         try:
             reader = kind(options.archive, storage)
             check_types(reader, columns, findings)
-            count = check_rows(reader, columns, expected, findings)
+            count = check_rows(reader, columns, expected, kept, findings)
             check_questions(reader, expected_rows, findings)
         except Exception as problem:  # one reader's failure must not hide the others' answers
             findings.add(kind.name, f"can not read the archive: {type(problem).__name__}: {problem}")
@@ -335,6 +372,8 @@ def main():
         files = f" from {reader.files} files" if reader.files else ""
         print(f"{kind.name}: {count} rows{files}, {len(expected_rows)} expected, "
               f"{len(columns)} columns")
+    if not storage:
+        check_rejects(options.archive, [path for _, path in inputs], findings)
     print(f"{findings.count} differences")
     sys.exit(1 if findings.count else 0)
 

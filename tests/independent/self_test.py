@@ -19,6 +19,7 @@ import pyarrow
 
 import expect
 import read_archive
+import rebuild
 
 ARROW = {
     "Utf8": pyarrow.string(), "Int32": pyarrow.int32(), "Int64": pyarrow.int64(),
@@ -55,7 +56,13 @@ def judged(folder, files):
 def main():
     files = sys.argv[1:]
     rows = [row for path in files for _, row, _ in expect.rows_of(path, "c1") if row]
+    records = [record for path in files for _, record in rebuild.records_of(path)
+               if rebuild.reject_reason(record) is None]
+    # Attributes may hold every key of their record (15.7), which needs no second writer here.
+    rows = [row | {"attributes": record.decode()} for row, record in zip(rows, records, strict=True)]
     last = rows[-1]
+    changed = last["attributes"].replace('"response_code"', '"response_c0de"')
+    assert changed != last["attributes"]
     day = {"event_date": (datetime.date(2001, 1, 1) - read_archive.EPOCH_DATE).days}
     cases = {
         "right": (rows, 0),
@@ -66,6 +73,9 @@ def main():
         "a row twice": (rows + [last], 1),
         "one identity twice": (rows[:-1] + [last | {"segment_row": 0}], 1),
         "a null": (rows[:-1] + [last | {"ingest_time": None}], 1),
+        "another record": (rows[:-1] + [last | {"attributes": changed}], 1),
+        "no attributes": ([row | {"attributes": None} for row in rows], 1),
+        "raw of its own": (rows[:-1] + [last | {"raw": last["attributes"]}], 1),
         "another day": (rows[:-1] + [last | day], 1),
     }
     failed = 0

@@ -241,6 +241,73 @@ fn long_input_takes_bounded_memory() {
     assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes at most");
 }
 
+/// Numbers that nothing compresses. SplitMix64, by Sebastiano Vigna; public domain.
+struct Noise(u64);
+
+impl Noise {
+    fn new(seed: u64) -> Self {
+        eprintln!("noise: seed {seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+#[test]
+fn rejects_without_end_take_bounded_memory() {
+    let laptop = Laptop::new();
+    let (lines, words) = (150_000, 125);
+    let mut noise = Noise::new(21);
+    let mut input = Vec::with_capacity(lines * (words * 8 + 2));
+    for _ in 0..lines {
+        input.push(0xff); // no byte of UTF-8
+        for _ in 0..words {
+            input.extend(
+                noise.next().to_le_bytes().map(|byte| if byte == b'\n' { 0 } else { byte }),
+            );
+        }
+        input.push(b'\n');
+    }
+    let file = laptop.write("noise.log", &input);
+    let (code, summary, peak) = measured(&laptop, &[file.to_str().unwrap()]);
+    eprintln!("{peak} bytes at most");
+    assert_eq!((code, &summary["events"]), (Some(0), &0.into()), "{summary}");
+    assert_eq!(summary["reject_reasons"]["not_utf8"], lines, "{summary}");
+    assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes at most");
+    // Each line but its newline.
+    let kept = laptop.number("SELECT sum(length_bytes) AS n FROM mesh_quarantine");
+    assert_eq!(kept, i64::try_from(input.len() - lines).unwrap());
+}
+
+#[test]
+fn interleaved_dates_take_bounded_memory() {
+    let laptop = Laptop::new();
+    let mut noise = Noise::new(22);
+    let events = 110_000;
+    let mut input = String::new();
+    for number in 0..events {
+        let (month, day) = (number % 64 / 28 + 1, number % 64 % 28 + 1);
+        let time = format!("2025-{month:02}-{day:02}T12:00:00.123Z");
+        let long: String = (0..32).map(|_| format!("{:016x}", noise.next())).collect();
+        let record = at(&format!("{:016x}", noise.next()), &time).replace("curl/8.5.0", &long);
+        input.push_str(&record);
+        input.push('\n');
+    }
+    assert!(input.len() > 128 << 20, "{} bytes are too few", input.len());
+    let file = laptop.write("dates.log", &input);
+    let (code, summary, peak) = measured(&laptop, &[file.to_str().unwrap()]);
+    eprintln!("{peak} bytes at most");
+    assert_eq!((code, &summary["rejects"]), (Some(0), &0.into()), "{summary}");
+    assert!(peak < MEMORY_BYTES_MAX, "{peak} bytes at most");
+    assert_eq!(laptop.events(), events);
+    assert_eq!(laptop.number("SELECT count(DISTINCT event_date) FROM mesh_events"), 64);
+}
+
 #[test]
 fn broken_compression_is_said_and_what_came_before_is_kept() {
     let laptop = Laptop::new();

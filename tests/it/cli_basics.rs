@@ -24,7 +24,13 @@ fn help_names_every_command_and_nonsense_exits_3() {
     for command in ["init", "generate", "ingest", "seal", "query", "verify", "demo"] {
         assert!(help.contains(command), "--help does not name {command}");
         let text = ml([command, "--help"]).run().expect(0).text();
-        assert!(text.contains("meshledger "), "{command} --help shows no example");
+        let examples = text.split_once("\nExamples:\n").map_or("", |(_, examples)| examples);
+        let example = format!("meshledger {command}");
+        let shown = examples.lines().any(|line| {
+            let rest = line.split_once(&example).map(|(_, rest)| rest);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        });
+        assert!(shown, "{command} --help shows no example: {text}");
     }
     let _ = ml(["frobnicate"]).run().expect(3);
     let _ = ml(["seal"]).run().expect(3).says("--archive");
@@ -100,17 +106,20 @@ fn an_ingestion_killed_at_any_point_is_resumed_by_repeating_it() {
         .expect(0);
     let files = files_below(&out);
     assert_eq!(files.len(), 1, "one cluster, one file");
-    let bytes = fs::metadata(&files[0]).unwrap().len();
-    assert!(bytes > 64 << 20, "{bytes} bytes are too few for two parts");
+    let bytes = fs::read(&files[0]).unwrap();
+    assert!(bytes.len() > 64 << 20, "{} bytes are too few for two parts", bytes.len());
     // Killed as soon as the first data file, then as soon as the first manifest is there.
     for place in ["data", ""] {
         let laptop = Laptop::new();
         let watched =
             if place.is_empty() { laptop.work_path() } else { laptop.archive_path().join(place) };
-        let mut running = laptop.ingest(&files).start();
+        // Its input never ends, so it can not have ended by itself.
+        let mut running = laptop.ingest(["-"]).stdin(bytes.clone()).stdin_stays_open().start();
         let seen = running.wait_for(|| !files_below(&watched).is_empty());
-        let _ = running.kill();
+        let killed = running.kill();
         assert!(seen, "nothing appeared in {}", watched.display());
+        assert_eq!(killed.code, None, "it had ended before: {}", killed.report());
+        // The same bytes are the same units, be they piped or in a file.
         let summary = laptop.ingest(&files).run().expect(0).json();
         assert_eq!(summary["rejects"], 0, "{summary}");
         let _ = laptop.seal();
@@ -133,15 +142,25 @@ fn an_interrupted_ingestion_exits_130_and_keeps_what_it_acknowledged() {
             .args([&out])
             .run()
             .expect(0);
-    let mut running = laptop.ingest(files_below(&out)).start();
+    let bytes = fs::read(files_below(&out).remove(0)).unwrap();
+    let file = laptop.write("whole.log", &bytes);
+    // Its input never ends, so only the signal can end it.
+    let piped = &bytes[..bytes.len() - 1000];
+    let mut running = laptop.ingest(["-"]).stdin(piped).stdin_stays_open().start();
     let work = laptop.work_path();
     assert!(running.wait_for(|| !files_below(&work).is_empty()), "no manifest appeared");
     running.signal("INT");
-    let output = running.finish();
-    // It may have been done before the signal arrived.
-    assert!(matches!(output.code, Some(0 | 130)), "{}", output.report());
-    let acknowledged = output.json()["events"].as_i64().unwrap();
+    let interrupted = running.finish().expect(130).json();
+    let acknowledged = interrupted["events"].as_i64().unwrap();
+    assert!((1..150_000).contains(&acknowledged), "{interrupted}");
     assert_eq!(laptop.events(), acknowledged);
+    // Again, with the whole input: what was acknowledged is not archived twice.
+    let summary = laptop.ingest([&file]).run().expect(0).json();
+    assert_eq!(summary["events"], 150_000 - acknowledged, "{summary}");
+    assert_eq!(summary["units_already_held"], interrupted["units"], "{summary}");
+    let _ = laptop.seal();
+    assert_eq!(laptop.events(), 150_000);
+    laptop.verify_ok();
 }
 
 #[test]

@@ -14,6 +14,8 @@
 mod bad_input;
 mod bad_storage;
 mod cli_basics;
+mod demo;
+mod investigations;
 mod kit;
 mod other_readers;
 mod query_forms;

@@ -6,6 +6,7 @@ use meshledger_tests::cli::ml;
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::paths::fixture;
 use meshledger_tests::python::{read_archive, script};
+use meshledger_tests::records::{at, good};
 use meshledger_tests::tamper::files_below;
 
 const FIXTURES: [&str; 4] = [
@@ -74,6 +75,41 @@ fn rejects_between_records_change_nothing_for_other_engines() {
     let file = laptop.write("broken.log", &broken);
     let summary = laptop.ingest([&file]).run().expect(0).json();
     assert_eq!((&summary["events"], &summary["rejects"]), (&36.into(), &36.into()), "{summary}");
+    let _ = laptop.seal();
+    read_archive(&laptop.archive_path(), &[("east", &file)]);
+}
+
+#[test]
+fn quarantine_holds_every_reject_byte_for_byte() {
+    let laptop = Laptop::new();
+    let odd: [Vec<u8>; 10] = [
+        b"plain text".to_vec(),
+        b"\xff\xfe not UTF-8 \x80".to_vec(),
+        b"{\"half\":".to_vec(),
+        b"{\"half\":\"\\ud800\"}".to_vec(),
+        b"{\"hello\":1.50}".to_vec(),
+        b"[1, 2]".to_vec(),
+        good("deep")
+            .replace(
+                "\"method\"",
+                &format!("\"d\":{}{},\"method\"", "[".repeat(65), "]".repeat(65)),
+            )
+            .into(),
+        format!("{{{}\"z\":0}}", (0..1024).map(|n| format!("\"k{n}\":0,")).collect::<String>())
+            .into(),
+        at("untimed", "yesterday").into(),
+        at("early", "1999-12-31T23:59:59.999Z").into(),
+    ];
+    let mut input = b"\xef\xbb\xbf".to_vec();
+    for (number, odd) in odd.iter().enumerate() {
+        input.extend(good(&format!("good-{number}")).into_bytes());
+        input.extend(if number % 2 == 0 { &b"\r\n \t\n"[..] } else { b"\n" });
+        input.extend(odd);
+        input.extend(if number % 3 == 0 { &b"\r\n"[..] } else { b"\n" });
+    }
+    let file = laptop.write("odd.log", input);
+    let summary = laptop.ingest([&file]).run().expect(0).json();
+    assert_eq!((&summary["events"], &summary["rejects"]), (&10.into(), &10.into()), "{summary}");
     let _ = laptop.seal();
     read_archive(&laptop.archive_path(), &[("east", &file)]);
 }

@@ -145,7 +145,34 @@ fn the_receipt_says_what_was_read_and_what_was_not() {
     };
     let all = receipt("SELECT request_id FROM mesh_events");
     let day = receipt("SELECT request_id FROM mesh_events WHERE event_date = '2026-10-01'");
-    eprintln!("{all}\n{day}");
+    // Two seals, each with the file of one date.
+    for (receipt, read, pruned, rows) in [(&all, 2, 0, 37), (&day, 1, 1, 1)] {
+        for (field, expected) in [
+            ("version", 2),
+            ("files_total", 2),
+            ("files_read", read),
+            ("files_pruned_partition", pruned),
+            ("files_pruned_statistics", 0),
+            ("files_skipped", 0),
+            ("row_groups_read", read),
+            ("rows_scanned", rows),
+            ("rows_returned", rows),
+            ("unsealed_manifests", 0),
+            ("unsealed_rows", 0),
+        ] {
+            assert_eq!(receipt[field], expected, "{field}: {receipt}");
+        }
+        assert_eq!((&receipt["complete"], &receipt["mode"]), (&true.into(), &"fresh".into()));
+        for field in ["bytes_read", "requests", "snapshot_requests", "snapshot_bytes_read"] {
+            assert!(receipt[field].as_u64().is_some_and(|number| number > 0), "{field}: {receipt}");
+        }
+    }
+    assert!(day["bytes_read"].as_u64() < all["bytes_read"].as_u64(), "{all}\n{day}");
+    let late = laptop.ingest_bytes("late.log", meshledger_tests::records::lines("late", 3));
+    assert_eq!(late["events"], 3);
+    let fresh = receipt("SELECT request_id FROM mesh_events");
+    assert_eq!((&fresh["unsealed_manifests"], &fresh["unsealed_rows"]), (&1.into(), &3.into()));
+    assert_eq!((&fresh["version"], &fresh["rows_returned"]), (&2.into(), &40.into()), "{fresh}");
     let text = laptop.command("query").args([BY_DECISION]).run().expect(0).stderr;
     assert!(text.contains("version"), "the receipt in words: {text}");
 }

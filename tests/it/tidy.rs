@@ -101,7 +101,7 @@ fn the_bucket_has_one_door() {
         let name = short(&path);
         // bench and tests are no part of the product; query-fn hands the store to DataFusion.
         let may = name.starts_with("archive/src/store")
-            || ["archive/src/local.rs", "archive/src/fault.rs"].contains(&&*name)
+            || name == "archive/src/fault.rs"
             || ["query-fn/", "tests/", "bench/"].iter().any(|prefix| name.starts_with(prefix));
         assert!(may || !code(&path).contains("object_store"), "{name} names object_store");
     }
@@ -180,4 +180,62 @@ fn no_drawer_for_everything() {
         let drawer = ["util.rs", "utils.rs", "helpers.rs", "misc.rs", "types.rs"].contains(&&*name);
         assert!(!drawer, "{} is a drawer for everything", short(&path));
     }
+}
+
+#[test]
+fn no_placeholder_is_left_in_the_readme() {
+    let readme = read(&repository().join("README.md"));
+    let left: Vec<&str> = readme.lines().filter(|line| line.contains("DEMO_")).collect();
+    assert!(left.is_empty(), "README.md has placeholders: {left:?}");
+}
+
+#[test]
+fn links_lead_to_files_that_say_something() {
+    for name in ["README.md", "ARCHITECTURE.md"] {
+        let text = read(&repository().join(name));
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let mut relative = 0;
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let path = repository().join(target.split('#').next().unwrap_or(target));
+            let bytes = fs::metadata(&path).unwrap_or_else(|e| panic!("{name}: {target}: {e}"));
+            assert!(bytes.is_dir() || bytes.len() > 0, "{name} leads to the empty file {target}");
+            relative += 1;
+        }
+        assert!(relative > 2, "{name} has {relative} relative links");
+    }
+}
+
+#[test]
+fn every_invariant_names_a_proof_that_exists() {
+    let code: String = rust_files().iter().map(|path| read(path)).collect();
+    let names: Vec<String> = rust_files().iter().map(|path| short(path)).collect();
+    let map = read(&repository().join("ARCHITECTURE.md"));
+    // Rows such as `| ING-1 | what holds | what proves it |`.
+    let is_id = |id: &str| {
+        id.split_once('-').is_some_and(|(word, number)| {
+            word.len() == 3
+                && word.chars().all(|letter| letter.is_ascii_uppercase())
+                && number.parse::<u32>().is_ok()
+        })
+    };
+    let mut proofs = 0;
+    for line in map.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (Some(id), Some(proof)) = (cells.first(), cells.last()) else { continue };
+        if !is_id(id) {
+            continue;
+        }
+        // What stands in backticks is a test, a file, or a path of the code, `Store::delete`.
+        for word in proof.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                let found = names.iter().any(|name| name.ends_with(word));
+                assert!(found, "{id} names the file {word}, which does not exist");
+            } else if !word.contains(':') {
+                let found = code.contains(&format!("fn {word}()"));
+                assert!(found, "{id} names the test {word}, which does not exist");
+                proofs += 1;
+            }
+        }
+    }
+    assert!(proofs > 15, "the table of invariants names more tests than {proofs}");
 }

@@ -34,6 +34,7 @@ pub fn meshledger() -> PathBuf {
 pub struct Program {
     command: Command,
     stdin: Vec<u8>,
+    stdin_stays_open: bool,
     time_limit: Duration,
 }
 
@@ -51,7 +52,7 @@ impl Program {
             .filter(|(name, _)| ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept))
             .collect();
         command.env_clear().envs(kept);
-        Self { command, stdin: Vec::new(), time_limit: TIME_LIMIT }
+        Self { command, stdin: Vec::new(), stdin_stays_open: false, time_limit: TIME_LIMIT }
     }
 
     /// Adds arguments.
@@ -72,6 +73,14 @@ impl Program {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// Leaves standard input open after what it was given, until the program has ended: it waits
+    /// for more that never comes.
+    #[must_use]
+    pub fn stdin_stays_open(mut self) -> Self {
+        self.stdin_stays_open = true;
         self
     }
 
@@ -101,17 +110,21 @@ impl Program {
             .unwrap_or_else(|e| panic!("could not start {shown}: {e}"));
         let (sender, closed) = channel();
         let stdin = child.stdin.take().expect("stdin is piped");
-        feed(stdin, self.stdin);
+        let stdin = feed(stdin, self.stdin, self.stdin_stays_open);
         let stdout = collect(child.stdout.take().expect("stdout is piped"), sender.clone());
         let stderr = collect(child.stderr.take().expect("stderr is piped"), sender);
         let deadline = Instant::now() + self.time_limit;
-        Running { child, shown, stdout, stderr, closed, deadline }
+        Running { child, shown, _stdin: stdin, stdout, stderr, closed, deadline }
     }
 }
 
-fn feed(mut stdin: ChildStdin, bytes: Vec<u8>) {
-    // A program may end without reading its input: that is not this thread's concern.
-    std::thread::spawn(move || stdin.write_all(&bytes).ok());
+/// The thread's result is the pipe, if it stays open: it is closed when the handle is dropped.
+fn feed(mut stdin: ChildStdin, bytes: Vec<u8>, stays_open: bool) -> JoinHandle<Option<ChildStdin>> {
+    std::thread::spawn(move || {
+        // A program may end without reading its input: that is not this thread's concern.
+        stdin.write_all(&bytes).ok();
+        stays_open.then_some(stdin)
+    })
 }
 
 fn collect(
@@ -130,6 +143,7 @@ fn collect(
 pub struct Running {
     child: Child,
     shown: String,
+    _stdin: JoinHandle<Option<ChildStdin>>,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
     closed: Receiver<()>,

@@ -164,6 +164,13 @@ impl Sealer {
 
     /// Moves a waiting manifest to `refused/`, so that redelivery can succeed.
     ///
+    /// Another sealer may have moved it already, and a good one been delivered since. That one
+    /// stays, or is put back if it came between looking and removing. What remains: in a folder,
+    /// a crash just between removing and putting back, which leaves it under `.tmp/`; on S3, a
+    /// redelivery between the last reading and the delete, two requests, is removed unseen. Both
+    /// need two sealers that refuse the same manifest at once; `verify` then reports the files
+    /// as orphans, and the same input delivered again adds them.
+    ///
     /// # Errors
     /// If the work area refuses.
     pub async fn refuse(
@@ -175,11 +182,22 @@ impl Sealer {
         let work = &self.reader.places.work;
         let digest = Sha256Digest::of(&bytes);
         let _ = work.put_new(&layout::refused_key(delivery, digest), bytes).await?;
-        // If another sealer refused it too, a redelivered manifest may stand there by now.
         match work.digest(key).await? {
-            Some(there) if there.sha256 == digest => work.delete(key).await,
-            _ => Ok(()),
+            Some(there) if there.sha256 == digest => {}
+            _ => return Ok(()),
         }
+        self.remove_refused(key, digest).await
+    }
+
+    /// Removes a manifest, and puts it back if it is not the refused one any more.
+    async fn remove_refused(&self, key: &str, refused: Sha256Digest) -> Result<(), ArchiveError> {
+        let work = &self.reader.places.work;
+        let taken = work.take(key, MANIFEST_BYTES_MAX).await?;
+        if let Some(taken) = taken.filter(|taken| Sha256Digest::of(taken) != refused) {
+            tracing::warn!(key, "a manifest delivered again while its forerunner was refused");
+            let _ = work.put_new(key, taken).await?;
+        }
+        Ok(())
     }
 
     /// Removes a manifest from the inbox, after a commit holds its units.
@@ -192,5 +210,32 @@ impl Sealer {
             return Err(ArchiveError::Key { key, expected: "a key of the inbox" });
         }
         self.reader.places.work.delete(key).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[tokio::test]
+    async fn refusing_never_loses_a_manifest_delivered_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = sample::create(folder.path()).await.unwrap();
+        let sample = sample::delivery(&[sample::unit("a", 1, 0)], 1).unwrap();
+        sample::ingest(&archive, &sample).await.unwrap();
+        let delivery = sample.manifest.delivery;
+        let key = layout::inbox_key(delivery);
+        let sealer = archive.sealer();
+        let good = sealer.get_waiting(&key).await.unwrap().unwrap();
+        let bad = Bytes::from_static(b"bad");
+        // It was delivered again before the refusal looked.
+        sealer.refuse(&key, delivery, bad.clone()).await.unwrap();
+        assert_eq!(sealer.get_waiting(&key).await.unwrap().unwrap(), good);
+        // It was delivered again after the refusal looked.
+        sealer.remove_refused(&key, Sha256Digest::of(&bad)).await.unwrap();
+        assert_eq!(sealer.get_waiting(&key).await.unwrap().unwrap(), good);
+        sealer.refuse(&key, delivery, good).await.unwrap();
+        assert_eq!(sealer.get_waiting(&key).await.unwrap(), None);
     }
 }

@@ -7,7 +7,7 @@ use common::manifest::Manifest;
 
 use super::Places;
 use crate::error::ArchiveError;
-use crate::store::{Put, Usage};
+use crate::store::{Put, Store, Usage};
 
 /// Puts files, then the manifest that names them. Until the manifest is there, the files are
 /// orphans that nobody sees; once it is there, the delivery may be acknowledged.
@@ -22,11 +22,11 @@ impl Writer {
     }
 
     /// Stores an event file or a quarantine file under its name, which must contain the SHA-256
-    /// of its bytes. Already there is success.
+    /// of its bytes. Already there with these bytes is success.
     ///
     /// # Errors
-    /// If name and bytes do not agree, if the object already there has another length, or if the
-    /// store refuses.
+    /// If name and bytes do not agree, if the object already there has other bytes (as far as
+    /// this role may read it), or if the store refuses.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
         put_file(&self.places, path, bytes).await
     }
@@ -78,16 +78,61 @@ pub(super) async fn put_file(
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let put = store.put_new(path, bytes).await?;
     if put == Put::AlreadyThere {
-        // "Already there" is going to be acknowledged, so at least the length must be right. A
-        // role that may not even ask has to take the name's word; the sealer hashes it all.
-        match store.head(path).await {
-            Ok(Some(there)) if there != length => {
-                let object = store.object_url(path);
-                return Err(ArchiveError::Length { object, expected: length, found: there });
-            }
-            Ok(_) | Err(ArchiveError::Refused { .. }) => {}
-            Err(e) => return Err(e),
-        }
+        check_there(store, path, length, named).await?;
     }
     Ok(put)
+}
+
+/// "Already there" is going to be acknowledged, and the caller may then drop its bytes for ever:
+/// so those in the store must be the same.
+async fn check_there(
+    store: &Store,
+    path: &str,
+    length: u64,
+    named: Sha256Digest,
+) -> Result<(), ArchiveError> {
+    let object = store.object_url(path);
+    match store.digest(path).await {
+        Ok(Some(there)) if there.bytes != length => {
+            Err(ArchiveError::Length { object, expected: length, found: there.bytes })
+        }
+        Ok(Some(there)) if there.sha256 != named => {
+            Err(ArchiveError::Digest { object, expected: named, found: there.sha256 })
+        }
+        Ok(None) => {
+            let expected = "the file the store said was there".to_owned();
+            Err(ArchiveError::Missing { object, expected })
+        }
+        // A role that may not read has to take the name's word; the sealer hashes it all.
+        Ok(Some(_)) | Err(ArchiveError::Refused { .. }) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[tokio::test]
+    async fn redelivery_notices_a_changed_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = sample::create(folder.path()).await.unwrap();
+        let delivery = sample::delivery(&[sample::unit("a", 1, 0)], 1).unwrap();
+        let (path, bytes) = &delivery.files[0];
+        let writer = archive.writer();
+        assert_eq!(writer.put_file(path, bytes.clone()).await.unwrap(), Put::Created);
+        assert_eq!(writer.put_file(path, bytes.clone()).await.unwrap(), Put::AlreadyThere);
+        let file = folder.path().join("archive").join(path);
+        let mut changed = bytes.to_vec();
+        changed[10] ^= 1;
+        std::fs::write(&file, &changed).unwrap();
+        let error = writer.put_file(path, bytes.clone()).await.unwrap_err();
+        assert!(matches!(error, ArchiveError::Digest { .. }), "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+        changed.pop();
+        std::fs::write(&file, &changed).unwrap();
+        let error = writer.put_file(path, bytes.clone()).await.unwrap_err();
+        assert!(matches!(error, ArchiveError::Length { .. }), "{error}");
+    }
 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use common::digest::Hasher;
 use object_store::local::LocalFileSystem;
 
+use super::unlinked::Unlinked;
 use super::{Backend, Digested, Listed, Objects, PutOnce, TEMPORARY_FOLDER};
 use crate::error::ArchiveError;
 
@@ -42,6 +43,11 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 impl LocalStore {
     pub(super) fn new(root: PathBuf) -> Self {
         Self { folder: Arc::new(Folder { root, synced: Mutex::default() }) }
+    }
+
+    /// Refuses a key with a symbolic link on its way.
+    pub(super) async fn check_links(&self, key: &str) -> Result<(), ArchiveError> {
+        self.run(key, |folder, key| folder.path(key).map(|_| ())).await
     }
 
     /// Runs file operations where they may block.
@@ -98,6 +104,10 @@ impl Backend for LocalStore {
         self.run(key, Folder::delete).await
     }
 
+    async fn take(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        self.run(key, move |folder, key| folder.take(key, bytes_max)).await
+    }
+
     fn objects(&self) -> Result<Objects, ArchiveError> {
         let root = &self.folder.root;
         let local = LocalFileSystem::new_with_prefix(root).map_err(|e| ArchiveError::Refused {
@@ -106,7 +116,7 @@ impl Backend for LocalStore {
             hint: "the archive's folder must exist and be readable",
             source: Box::new(e),
         })?;
-        Ok(Arc::new(local))
+        Ok(Arc::new(Unlinked { inner: local, store: self.clone() }))
     }
 }
 
@@ -156,22 +166,7 @@ impl Folder {
 
     fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
         let Some((file, path, bytes)) = self.open(key)? else { return Ok(None) };
-        let too_long = |bytes: u64| {
-            let object = path.display().to_string();
-            Err(ArchiveError::TooLong { object, bytes, bytes_max })
-        };
-        if bytes > bytes_max {
-            return too_long(bytes);
-        }
-        let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        // One byte more than allowed shows a file that grows while it is read.
-        file.take(bytes_max.saturating_add(1))
-            .read_to_end(&mut content)
-            .map_err(|e| ArchiveError::io("read", &path, e))?;
-        match super::length(&content) {
-            found if found > bytes_max => too_long(found),
-            _ => Ok(Some(content.into())),
-        }
+        read_bounded(file, &path, bytes, bytes_max).map(Some)
     }
 
     fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError> {
@@ -219,7 +214,7 @@ impl Folder {
             match linked {
                 Ok(()) => true,
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
-                Err(e) => return Err(ArchiveError::io("link", &path, e)),
+                Err(e) => return Err(link_error(&path, e)),
             }
         };
         // Also if it was there: who put it may not have come to this line yet, and "already
@@ -254,28 +249,57 @@ impl Folder {
     }
 
     fn write_temporary(&self, bytes: &[u8]) -> Result<PathBuf, ArchiveError> {
+        let (path, mut file) = self.create_temporary()?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        match written {
+            Ok(()) => Ok(path),
+            Err(e) => {
+                // A full disk must not stay full of our half-written file.
+                let _ = fs::remove_file(&path);
+                Err(ArchiveError::io("write", &path, e))
+            }
+        }
+    }
+
+    fn create_temporary(&self) -> Result<(PathBuf, File), ArchiveError> {
         let folder = self.root.join(TEMPORARY_FOLDER);
         fs::create_dir_all(&folder)
             .map_err(|e| ArchiveError::io("create the folder", &folder, e))?;
         loop {
             let count = TEMPORARY_COUNT.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!("{}-{count}", std::process::id()));
-            let mut file = match File::create_new(&path) {
-                Ok(file) => file,
+            match File::create_new(&path) {
+                Ok(file) => return Ok((path, file)),
                 // Left by a process that had the same id and crashed.
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(ArchiveError::io("create", &path, e)),
-            };
-            let written = file.write_all(bytes).and_then(|()| file.sync_all());
-            return match written {
-                Ok(()) => Ok(path),
-                Err(e) => {
-                    // A full disk must not stay full of our half-written file.
-                    let _ = fs::remove_file(&path);
-                    Err(ArchiveError::io("write", &path, e))
-                }
+            }
+        }
+    }
+
+    /// Renaming takes the object away from everybody else at once; then there is time to read it.
+    fn take(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
+        let path = self.path(key)?;
+        let (taken, _) = self.create_temporary()?;
+        if let Err(e) = fs::rename(&path, &taken) {
+            let _ = fs::remove_file(&taken);
+            return match e.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
+                _ => Err(ArchiveError::io("remove", &path, e)),
             };
         }
+        let bytes = File::open(&taken)
+            .and_then(|file| Ok((file.metadata()?.len(), file)))
+            .map_err(|e| ArchiveError::io("read", &path, e))
+            .and_then(|(bytes, file)| read_bounded(file, &path, bytes, bytes_max));
+        let is_kept = bytes.is_err()
+            // If another object stands there by now, that one stays.
+            && fs::hard_link(&taken, &path).is_err_and(|e| e.kind() != ErrorKind::AlreadyExists);
+        if !is_kept {
+            let _ = fs::remove_file(&taken);
+        }
+        sync_folder(path.parent().unwrap_or(&self.root))?;
+        bytes.map(Some)
     }
 
     fn delete(&self, key: &str) -> Result<(), ArchiveError> {
@@ -297,6 +321,47 @@ impl Folder {
         let mut found = Vec::new();
         walk(&folder, prefix, start_after, count_max, &mut found)?;
         Ok(found)
+    }
+}
+
+/// Reads a file of so many bytes to its end, if that is no more than allowed.
+fn read_bounded(
+    file: File,
+    path: &Path,
+    bytes: u64,
+    bytes_max: u64,
+) -> Result<Bytes, ArchiveError> {
+    let too_long = |bytes: u64| {
+        let object = path.display().to_string();
+        Err(ArchiveError::TooLong { object, bytes, bytes_max })
+    };
+    if bytes > bytes_max {
+        return too_long(bytes);
+    }
+    let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+    // One byte more than allowed shows a file that grows while it is read.
+    file.take(bytes_max.saturating_add(1))
+        .read_to_end(&mut content)
+        .map_err(|e| ArchiveError::io("read", path, e))?;
+    match super::length(&content) {
+        found if found > bytes_max => too_long(found),
+        _ => Ok(content.into()),
+    }
+}
+
+/// A hard link that failed. A file system without them says so, or, as exFAT does on Linux, that
+/// it is not permitted; a lack of access has another number.
+fn link_error(path: &Path, error: std::io::Error) -> ArchiveError {
+    const EPERM: i32 = 1;
+    if error.kind() != ErrorKind::Unsupported && error.raw_os_error() != Some(EPERM) {
+        return ArchiveError::io("link", path, error);
+    }
+    ArchiveError::Refused {
+        operation: "link",
+        object: path.display().to_string(),
+        hint: "the archive's file system must support hard links, which make writing atomic; \
+               exFAT, FAT and some network mounts do not: choose another folder",
+        source: Box::new(error),
     }
 }
 
@@ -355,4 +420,37 @@ fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
             .map_err(|e| ArchiveError::io("sync the folder", folder, e))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_named() {
+        let shown = |error| link_error(Path::new("/mnt/stick/x"), error).to_string();
+        for error in [std::io::Error::from_raw_os_error(1), ErrorKind::Unsupported.into()] {
+            let shown = shown(error);
+            assert!(
+                shown.contains("must support hard links") && shown.contains("exFAT"),
+                "{shown}"
+            );
+            assert!(shown.contains("/mnt/stick/x") && shown.contains("choose another folder"));
+        }
+        let denied = shown(ErrorKind::PermissionDenied.into());
+        assert!(denied.contains("give this user access"), "{denied}");
+    }
+
+    #[test]
+    fn taking_returns_what_was_removed_and_keeps_what_it_can_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(root.path().to_owned());
+        let folder = &store.folder;
+        assert!(folder.put("inbox/a", b"0123").unwrap());
+        assert!(matches!(folder.take("inbox/a", 3), Err(ArchiveError::TooLong { .. })));
+        assert_eq!(folder.take("inbox/a", 4).unwrap().unwrap(), "0123");
+        assert_eq!(folder.take("inbox/a", 4).unwrap(), None);
+        assert_eq!(folder.take("nowhere/a", 4).unwrap(), None);
+        assert_eq!(fs::read_dir(root.path().join(TEMPORARY_FOLDER)).unwrap().count(), 0);
+    }
 }

@@ -133,6 +133,33 @@ async fn the_view_for_engines_counts_and_does_not_write() {
 }
 
 #[tokio::test]
+async fn the_view_for_engines_follows_no_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), b"s3cret").unwrap();
+    let store = open(folder.path());
+    let _ = store.put_new("data/a", Bytes::from_static(b"0123456789")).await.unwrap();
+    std::os::unix::fs::symlink(outside.path().join("secret"), folder.path().join("data/b"))
+        .unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("linked")).unwrap();
+    let objects = store.reader().unwrap();
+    assert_eq!(objects.get(&Path::from("data/a")).await.unwrap().bytes().await.unwrap().len(), 10);
+    for key in ["data/b", "linked/secret"] {
+        let key = Path::from(key);
+        for error in [
+            objects.get(&key).await.map(|_| ()).unwrap_err(),
+            objects.head(&key).await.map(|_| ()).unwrap_err(),
+            objects.get_range(&key, 0..1).await.map(|_| ()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+        }
+    }
+    let listed: Vec<_> = futures::StreamExt::collect(objects.list(None)).await;
+    assert_eq!(listed.iter().filter(|object| object.is_err()).count(), 2, "{listed:?}");
+    assert!(objects.list_with_delimiter(None).await.is_err());
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_is_resolved_by_reading_again() {
     for (lost, then, expected) in [
         (Lost::Request, Then::Heal, Some(Put::Created)),

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::finding::{Code, Finding, Findings};
 use super::history::unreadable;
+use super::strays::REST_NOT_EXAMINED;
 use super::{Progress, Stage};
 use crate::background;
 use crate::error::ArchiveError;
@@ -91,7 +92,8 @@ async fn list_log(store: &Store, findings: &mut Findings) -> Result<Vec<u64>, Ar
         Err(ArchiveError::Key { key, .. }) => {
             findings.push(
                 Finding::new(Code::Stray, store.object_url(LOG_PREFIX))
-                    .differs("commits only", key),
+                    .differs("commits only", key)
+                    .detail(format!("in the log {REST_NOT_EXAMINED}")),
             );
             return Ok(versions);
         }

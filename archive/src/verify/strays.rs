@@ -20,6 +20,10 @@ use crate::error::ArchiveError;
 use crate::seats::Reader;
 use crate::store::{LIST_PAGE_COUNT, Listed};
 
+/// What a key that breaks a listing means: the page it is on is lost, and there is no next one.
+pub(super) const REST_NOT_EXAMINED: &str = "the listing fails at this object, so others were not \
+     examined; remove it and run verify again";
+
 /// Unknown objects examined at once.
 const READS_MAX: usize = 8;
 
@@ -44,7 +48,11 @@ pub(super) async fn check(
                 Err(ArchiveError::Key { key, .. }) => {
                     let object = store.object_url(prefix);
                     let finding = Finding::new(Code::Stray, object);
-                    findings.push(finding.differs("objects of an archive only", key));
+                    findings.push(
+                        finding
+                            .differs("objects of an archive only", key)
+                            .detail(format!("below {prefix} {REST_NOT_EXAMINED}")),
+                    );
                     break;
                 }
                 page => page?,

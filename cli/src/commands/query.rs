@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use archive::Mode;
-use query_fn::rows::Format;
+use query_fn::rows::{Destination, Format};
 use query_fn::{Receipt, Request};
 use tokio::runtime::Handle;
 
@@ -61,8 +61,10 @@ async fn once(args: Query) -> Outcome {
     if format == Format::Arrow && output::stdout_is_terminal() {
         return Err(Failure::usage("an Arrow stream is no text; send it to a file or a program"));
     }
+    let destination =
+        if output::stdout_is_terminal() { Destination::Terminal } else { Destination::Program };
     let mut out = output::stdout();
-    let receipt = query::answer(&engine, &request, format, &mut out).await?;
+    let receipt = query::answer(&engine, &request, format, destination, &mut out).await?;
     write_receipt(&receipt, args.receipt, &mut out)?;
     Ok(Exit::Ok)
 }

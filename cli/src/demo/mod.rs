@@ -15,7 +15,7 @@ use common::commit::Genesis;
 use futures::future::try_join_all;
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::pipeline::SourceConfig;
-use query_fn::rows::Format as Rows;
+use query_fn::rows::{Destination, Format as Rows};
 use query_fn::{Engine, Limits, Request};
 use traffic::{Config, Format, Generator, Incident};
 
@@ -101,17 +101,27 @@ impl Demo {
         self.seal(&archive).await?;
         let engine = query::engine(&archive, Limits::default())?;
         self.ask(&engine).await?;
-        self.find_hidden(&engine).await?;
+        let found = self.find_hidden(&engine).await?;
         let sound = self.verify(&archive).await?;
         let caught = self.tamper().await?;
         self.sizes(&all)?;
         self.next()?;
-        if sound && caught {
+        let checks = [
+            (found, "an answer differs from what was hidden"),
+            (sound, "verify complained about the untouched archive"),
+            (caught, "verify did not name the changed file"),
+        ];
+        let failed: Vec<&str> =
+            checks.iter().filter(|(passed, _)| !passed).map(|(_, what)| *what).collect();
+        if failed.is_empty() {
             return Ok(Exit::Ok);
         }
         Err(Failure::new(
             Exit::Tampering,
-            "the demo did not come out as it should; please report it",
+            format!(
+                "the demo did not come out as it should: {}; please report it",
+                failed.join("; ")
+            ),
         ))
     }
 
@@ -211,12 +221,16 @@ impl Demo {
         Ok(())
     }
 
-    async fn find_hidden(&mut self, engine: &Engine) -> Result<(), Failure> {
+    /// Whether the answers are exactly what the generator hid.
+    async fn find_hidden(&mut self, engine: &Engine) -> Result<bool, Failure> {
         self.story.chapter("Is everything found that was hidden?")?;
+        let mut all_same = true;
         for hidden in questions::hidden(&self.incidents) {
             let found = one_value(engine, hidden.sql).await?;
-            let found: u64 = found.and_then(|text| text.parse().ok()).unwrap_or(0);
-            let verdict = if found == hidden.expected { "all of them" } else { "NOT the same" };
+            let found: u64 = number(hidden.what, found.as_deref())?;
+            let same = found == hidden.expected;
+            all_same &= same;
+            let verdict = if same { "all of them" } else { "NOT the same" };
             self.story.say(&format!(
                 "{:45} hidden {:>6}, found {:>6}: {verdict}",
                 hidden.what,
@@ -224,7 +238,7 @@ impl Demo {
                 count(found)
             ))?;
         }
-        Ok(())
+        Ok(all_same)
     }
 
     async fn verify(&mut self, archive: &Archive) -> Result<bool, Failure> {
@@ -298,8 +312,17 @@ impl Demo {
 /// The only value of an answer, as text; `None` if there is no row.
 async fn one_value(engine: &Engine, sql: String) -> Result<Option<String>, Failure> {
     let mut csv = Vec::new();
-    query::answer(engine, &Request::new(sql, Mode::Strict), Rows::Csv, &mut csv).await?;
+    let request = Request::new(sql, Mode::Strict);
+    query::answer(engine, &request, Rows::Csv, Destination::Program, &mut csv).await?;
     Ok(String::from_utf8_lossy(&csv).lines().nth(1).map(|line| line.trim_end().to_owned()))
+}
+
+/// The count an answer consists of.
+fn number(what: &str, answer: Option<&str>) -> Result<u64, Failure> {
+    answer.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        let found = answer.map_or("no row".to_owned(), |text| printable(text, false));
+        Failure::new(Exit::Query, format!("{what}: expected a count, found {found}"))
+    })
 }
 
 fn source(cluster: Option<String>, name: &str) -> SourceConfig {
@@ -326,4 +349,20 @@ fn arguments(name: &str, params: &[(String, String)]) -> String {
         text.push_str(&format!(" --param {name}={value}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_is_none_is_an_error() {
+        assert_eq!(number("denials", Some("17")).unwrap(), 17);
+        assert_eq!(number("denials", Some("0")).unwrap(), 0);
+        for (answer, found) in [(None, "no row"), (Some(""), ""), (Some("x\x1b"), "x\\u{1b}")] {
+            let failure = number("denials", answer).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Query);
+            assert_eq!(failure.message(), format!("denials: expected a count, found {found}"));
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The reading half of an ingestion, on a thread of its own: bytes to parts, parts to deliveries.
 //!
-//! It holds one part and one delivery at a time, whatever the length of the input; the other half
-//! stores the delivery before this one meanwhile. Each part is a delivery of its own: a segment is
+//! Whatever the length of the input, it holds one part, and builds one delivery at most while the
+//! other half stores the one before: a delivery is begun only once the channel has a place for it,
+//! which it has when the other half took the last one out. Each part is a delivery of its own: a segment is
 //! named after all units of its delivery, which of a stream are not known before its end.
 
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use ingest_fn::decompress;
 use ingest_fn::parts::{Part, PartReader};
 use ingest_fn::pipeline::{Delivery, DeliveryBuilder, SourceConfig, UnitBytes};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Permit, Sender};
 
 use super::decoded::Decoded;
 use crate::exit::Failure;
@@ -117,17 +118,22 @@ impl Feed {
                 }
                 Err(e) => return Err(e.into()),
             };
-            let next = if self.is_held(part.id)? {
+            // The place comes before the delivery, or a third one could be alive: one being
+            // stored, one in the channel, one waiting to get there. Nobody there means that the
+            // run is ending; the part counts as never read.
+            let Some(place) = self.place(fed) else { return Ok(None) };
+            place.send(if self.is_held(part.id)? {
                 Fed::Held(u64::try_from(buffer.len()).unwrap_or(u64::MAX))
             } else {
                 self.seen.add(part.id);
                 Fed::Delivery(Box::new(self.build(part, &buffer)?))
-            };
-            // Nobody there means that the run is ending; the part counts as never read.
-            if fed.blocking_send(next).is_err() {
-                return Ok(None);
-            }
+            });
         }
+    }
+
+    /// Waits until the channel, which has room for one, is empty; `None` if nobody takes any more.
+    fn place<'a>(&self, fed: &'a Sender<Fed>) -> Option<Permit<'a, Fed>> {
+        self.runtime.block_on(fed.reserve()).ok()
     }
 
     fn build(&self, part: Part, bytes: &[u8]) -> Result<Delivery, Failure> {

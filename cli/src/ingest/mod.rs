@@ -56,6 +56,7 @@ impl Ingestor {
             interrupt: self.interrupt.clone(),
             seen: self.seen.clone(),
         };
+        // Room for one: the reading thread builds it while the one before is stored here.
         let (sender, mut receiver) = mpsc::channel(1);
         let reading = tokio::task::spawn_blocking(move || feed.run(input, &sender));
         summary.files += 1;

@@ -6,9 +6,12 @@ use archive::{Archive, Location, Mode, StoreOptions};
 use common::commit::Genesis;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use query_fn::rows::{Destination, Format as Rows};
+use query_fn::{Limits, Request};
 use traffic::{Config, Generator};
 
 use super::*;
+use crate::query;
 
 const EVENTS: u64 = 2_000;
 
@@ -98,4 +101,25 @@ async fn an_interrupted_run_leaves_what_the_next_one_completes() {
     let whole = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
     ingest(&whole, log()).await;
     assert_eq!(rows(&archive).await, EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_follows_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let ingestor = Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false));
+    ingest(&ingestor, log()).await;
+    let snapshot = archive.reader().snapshot(Mode::Fresh).await.unwrap();
+    let file = folder.path().join("a").join(&snapshot.files[0].entry.path);
+    let elsewhere = folder.path().join("elsewhere.parquet");
+    std::fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    let engine = query::engine(&archive, Limits::default()).unwrap();
+    let sql = "SELECT count(DISTINCT request_id) FROM mesh_events".to_owned();
+    let mut answer = Vec::new();
+    let request = Request::new(sql, Mode::Fresh);
+    let failure = query::answer(&engine, &request, Rows::Csv, Destination::Program, &mut answer)
+        .await
+        .unwrap_err();
+    assert!(failure.message().contains("symbolic link"), "{failure}");
 }

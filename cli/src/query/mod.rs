@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use archive::{Archive, Mode};
 use query_fn::questions::QuestionParam;
-use query_fn::rows::{Format, RowWriter};
+use query_fn::rows::{Destination, Format, RowWriter};
 use query_fn::{Answer, Engine, Limits, Param, ParamKind, Receipt, Request};
 
 use crate::args::QueryLimits;
@@ -89,18 +89,20 @@ pub(crate) async fn answer(
     engine: &Engine,
     request: &Request,
     format: Format,
+    destination: Destination,
     out: &mut (impl Write + Send),
 ) -> Result<Receipt, Failure> {
     let answer = engine.query(request).await?;
-    write_rows(answer, format, out).await
+    write_rows(answer, format, destination, out).await
 }
 
 async fn write_rows(
     mut answer: Answer,
     format: Format,
+    destination: Destination,
     out: &mut (impl Write + Send),
 ) -> Result<Receipt, Failure> {
-    let mut writer = RowWriter::new(format, &answer.schema(), out)?;
+    let mut writer = RowWriter::new(format, &answer.schema(), destination, out)?;
     while let Some(batch) = answer.next().await {
         writer.write(&batch?)?;
     }
@@ -120,7 +122,7 @@ pub(crate) async fn show(
 ) -> Result<Receipt, Failure> {
     let mut answer = engine.query(request).await?;
     if view == View::Table {
-        return write_rows(answer, Format::Table, out).await;
+        return write_rows(answer, Format::Table, Destination::Terminal, out).await;
     }
     let mut row = 0;
     while let Some(batch) = answer.next().await {

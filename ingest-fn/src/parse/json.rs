@@ -50,7 +50,10 @@ struct Extra {
     value: (u32, u32),
 }
 
-/// The keys a scanner knows, at most 64, each with `"key":` ready to compare.
+/// Keys of one scanner at most: presence is a 64-bit mask.
+pub const KEYS_MAX: usize = 64;
+
+/// The keys a scanner knows, at most [`KEYS_MAX`], each with `"key":` ready to compare.
 #[derive(Debug)]
 pub struct Keys {
     names: &'static [&'static str],
@@ -59,9 +62,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Prepares a set of distinct keys.
+    /// Prepares a set of distinct keys; that they are few enough is checked where they are listed.
     pub fn new(names: &'static [&'static str]) -> Self {
-        debug_assert!(names.len() <= 64, "presence is a 64-bit mask");
         let mut sorted: Vec<u8> = (0..=u8::MAX).take(names.len()).collect();
         sorted.sort_by_key(|&i| names[usize::from(i)]);
         let literals = names.iter().map(|name| format!("\"{name}\":").into_bytes()).collect();
@@ -151,7 +153,7 @@ impl Scanner {
     fn predicted(&self, at: &Cursor<'_>, previous: usize) -> Option<(usize, usize)> {
         self.followers[previous].iter().take_while(|&&key| key != NO_KEY).find_map(|&key| {
             let literal = &self.keys.literals[usize::from(key)];
-            at.rest().starts_with(literal).then_some((usize::from(key), literal.len()))
+            starts_with(at.rest(), literal).then_some((usize::from(key), literal.len()))
         })
     }
 
@@ -246,6 +248,22 @@ impl Slot {
             _ => None,
         }
     }
+}
+
+/// `text.starts_with(short)` without a call: keys are short, and this runs for each of them.
+#[inline]
+fn starts_with(text: &[u8], short: &[u8]) -> bool {
+    let Some(text) = text.get(..short.len()) else { return false };
+    let (Some(ends), Some(expected)) = (edges(text), edges(short)) else { return text == short };
+    let middle = 8..short.len().saturating_sub(8);
+    ends == expected && (middle.is_empty() || text[middle.clone()] == short[middle])
+}
+
+/// The first and the last eight bytes.
+#[inline]
+fn edges(text: &[u8]) -> Option<(u64, u64)> {
+    let (first, last) = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);
+    Some((u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)))
 }
 
 fn narrow(at: usize) -> u32 {

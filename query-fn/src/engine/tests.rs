@@ -21,7 +21,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use super::*;
 use crate::receipt::Receipt;
 use crate::request::Param;
-use crate::rows::{Format, RowWriter};
+use crate::rows::{Destination, Format, RowWriter};
 
 const DAY: i64 = 20_759; // 2026-11-02
 const ROWS: i64 = 100;
@@ -178,7 +178,8 @@ impl Fixture {
         let receipt = answer.receipt();
         assert!(receipt.complete);
         let mut csv = Vec::new();
-        let mut writer = RowWriter::new(Format::Csv, &schema, &mut csv).unwrap();
+        let mut writer =
+            RowWriter::new(Format::Csv, &schema, Destination::Program, &mut csv).unwrap();
         for batch in &batches {
             writer.write(batch).unwrap();
         }

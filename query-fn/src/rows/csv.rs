@@ -1,4 +1,5 @@
-//! RFC 4180, with plain newlines, as the tools of a command line expect.
+//! RFC 4180, with plain newlines, as the tools of a command line expect. On a terminal, hazards in
+//! values are escaped as in a table; then a reader of CSV would not get the value back.
 
 use std::io::Write;
 
@@ -6,27 +7,34 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::json::writer::EncoderOptions;
 
+use super::hazard::{is_hazard, push_visible};
 use super::text::{Texts, json_options};
-use super::{RowsError, Views, written_columns, written_schema};
+use super::{Destination, RowsError, Views, written_columns, written_schema};
 
 pub(super) struct CsvWriter<W> {
     schema: SchemaRef,
     options: EncoderOptions,
+    destination: Destination,
     sink: W,
 }
 
 impl<W: Write> CsvWriter<W> {
-    pub(super) fn new(schema: &SchemaRef, mut sink: W) -> Result<Self, RowsError> {
+    pub(super) fn new(
+        schema: &SchemaRef,
+        destination: Destination,
+        mut sink: W,
+    ) -> Result<Self, RowsError> {
         let mut header = String::new();
         for (i, field) in schema.fields().iter().enumerate() {
             if i > 0 {
                 header.push(',');
             }
-            push_field(field.name(), &mut header);
+            push_field(field.name(), destination, &mut header);
         }
         header.push('\n');
         sink.write_all(header.as_bytes())?;
-        Ok(Self { schema: written_schema(schema, Views::Keep), options: json_options(), sink })
+        let schema = written_schema(schema, Views::Keep);
+        Ok(Self { schema, options: json_options(), destination, sink })
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), RowsError> {
@@ -43,7 +51,7 @@ impl<W: Write> CsvWriter<W> {
                 }
                 if !texts.is_null(row) {
                     texts.read(row, &mut value)?;
-                    push_field(&value, &mut lines);
+                    push_field(&value, self.destination, &mut lines);
                 }
             }
             lines.push('\n');
@@ -62,7 +70,14 @@ impl<W: Write> CsvWriter<W> {
 }
 
 /// Quotes what needs it, and the empty text, which is not NULL.
-fn push_field(value: &str, out: &mut String) {
+fn push_field(value: &str, destination: Destination, out: &mut String) {
+    let mut visible = String::new();
+    let value = if destination == Destination::Terminal && value.contains(is_hazard) {
+        push_visible(value, usize::MAX, &mut visible);
+        visible.as_str()
+    } else {
+        value
+    };
     if !value.is_empty() && !value.contains([',', '"', '\n', '\r']) {
         out.push_str(value);
         return;

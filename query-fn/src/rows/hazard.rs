@@ -1,7 +1,8 @@
 //! Characters that make a terminal or a reader see something else than what is there.
 
-/// Control characters (C0, DEL, C1), line separators, and invisible or direction-changing ones.
-pub(super) fn is_hazard(c: char) -> bool {
+/// Whether a terminal must not get this character raw: control characters (C0, DEL, C1), line
+/// separators, and invisible or direction-changing ones. The one list there is.
+pub fn is_hazard(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

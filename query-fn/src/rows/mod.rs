@@ -2,7 +2,8 @@
 //!
 //! Values come from logs, so from whoever could make a proxy log something. A table is made for
 //! terminals: control characters and invisible ones are escaped in it, and long cells are cut.
-//! JSON escapes them too, without loss. CSV and Arrow carry values as they are.
+//! JSON escapes them too, without loss. CSV and Arrow carry values as they are, unless the CSV is
+//! for a terminal.
 
 mod arrow_ipc;
 mod csv;
@@ -18,6 +19,8 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use thiserror::Error;
+
+pub use hazard::is_hazard;
 
 /// A form an answer can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,15 @@ impl Format {
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
+}
+
+/// Who gets the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// A file or a program: values exactly as they are, as far as the form allows.
+    Program,
+    /// A terminal: what could drive it is escaped in every form but Arrow, which is no text.
+    Terminal,
 }
 
 /// Why rows could not be written.
@@ -76,11 +88,16 @@ impl<W: Write> RowWriter<W> {
     ///
     /// # Errors
     /// If the sink fails.
-    pub fn new(format: Format, schema: &SchemaRef, sink: W) -> Result<Self, RowsError> {
+    pub fn new(
+        format: Format,
+        schema: &SchemaRef,
+        destination: Destination,
+        sink: W,
+    ) -> Result<Self, RowsError> {
         let form = match format {
             Format::Table => Form::Table(table::TableWriter::new(schema, sink)),
             Format::JsonLines => Form::Json(json::JsonWriter::new(schema, sink)),
-            Format::Csv => Form::Csv(csv::CsvWriter::new(schema, sink)?),
+            Format::Csv => Form::Csv(csv::CsvWriter::new(schema, destination, sink)?),
             Format::Arrow => Form::Arrow(arrow_ipc::IpcWriter::new(schema, sink)?),
         };
         Ok(Self { form, rows: 0 })

@@ -11,8 +11,12 @@ use super::hazard::push_visible;
 use super::*;
 
 fn write(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
+    write_to(Destination::Program, format, batches)
+}
+
+fn write_to(destination: Destination, format: Format, batches: &[RecordBatch]) -> Vec<u8> {
     let mut sink = Vec::new();
-    let mut writer = RowWriter::new(format, &batches[0].schema(), &mut sink).unwrap();
+    let mut writer = RowWriter::new(format, &batches[0].schema(), destination, &mut sink).unwrap();
     for batch in batches {
         writer.write(batch).unwrap();
     }
@@ -104,11 +108,26 @@ fn nothing_hostile_reaches_a_terminal() {
     let table = text(Format::Table, std::slice::from_ref(&batch));
     let json = text(Format::JsonLines, &[batch]);
     for shown in [&table, &json] {
-        assert!(shown.chars().all(|c| c == '\n' || !hazard::is_hazard(c)), "{shown:?}");
+        assert!(shown.chars().all(|c| c == '\n' || !is_hazard(c)), "{shown:?}");
     }
     assert!(table.contains("\\u{1b}[2J\\u{9b}31m\\u{7}\\r\\n\\t\\u{202e}x\\u{200b}"), "{table}");
     let read: serde_json::Value = serde_json::from_str(json.trim_end()).unwrap();
     assert_eq!(read["\u{1b}]0;title\u{7}"], hostile, "JSON loses nothing");
+}
+
+#[test]
+fn csv_is_exact_for_programs_and_harmless_on_a_terminal() {
+    let batch = one_column("\u{1b}n", vec!["\u{1b}[2J\u{9b}31m\u{7}", "a\nb\u{ad},\"c\"", "plain"]);
+    let exact = "\u{1b}n\n\u{1b}[2J\u{9b}31m\u{7}\n\"a\nb\u{ad},\"\"c\"\"\"\nplain\n";
+    assert_eq!(text(Format::Csv, std::slice::from_ref(&batch)), exact);
+    let shown = write_to(Destination::Terminal, Format::Csv, &[batch]);
+    let expected = concat!(
+        "\\u{1b}n\n",
+        "\\u{1b}[2J\\u{9b}31m\\u{7}\n",
+        "\"a\\nb\\u{ad},\"\"c\"\"\"\n",
+        "plain\n",
+    );
+    assert_eq!(String::from_utf8(shown).unwrap(), expected);
 }
 
 #[test]

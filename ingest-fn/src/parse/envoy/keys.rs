@@ -5,6 +5,7 @@ macro_rules! keys {
         keys!(@number 0usize; $($constant)+);
         /// The keys, by the indexes above.
         pub(in crate::parse::envoy) const NAMES: &[&str] = &[$($name,)+];
+        const _: () = assert!(NAMES.len() <= $crate::parse::json::KEYS_MAX);
     };
     (@number $n:expr; $first:ident $($rest:ident)*) => {
         pub(in crate::parse::envoy) const $first: usize = $n;

@@ -1,0 +1,121 @@
+use arrow::array::AsArray;
+use common::ids::UnitId;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::*;
+
+const RECEIVED_AT_MICROS: i64 = 1_793_700_000_000_000;
+
+fn record(time: &str) -> String {
+    format!(
+        r#"{{"start_time":"{time}","response_code":200,"response_flags":"-","method":"GET","path":"/a","protocol":"HTTP/1.1","response_code_details":"via_upstream","bytes_sent":1}}"#
+    )
+}
+
+fn deliver(units: &[UnitBytes<'_>]) -> Delivery {
+    let mut previous = UnitId::STREAM_START;
+    let ids = units.iter().map(|unit| {
+        previous = UnitId::of_part(previous, unit.sha256);
+        previous
+    });
+    let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
+    let mut builder = DeliveryBuilder::new(config, ids.collect(), RECEIVED_AT_MICROS).unwrap();
+    for unit in units {
+        let _ = builder.add_unit(*unit).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn unit(bytes: &[u8], offset_bytes: u64) -> UnitBytes<'_> {
+    let sha256 = Sha256Digest::of(bytes);
+    UnitBytes { bytes, sha256, offset_bytes, continues_record: false, cut_record: false }
+}
+
+/// Offset, reason and bytes of every reject, read back from the quarantine file.
+fn rejects(delivery: &Delivery) -> Vec<(i64, String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for (bytes, _) in &delivery.quarantine {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let column = |name: &str| batch.column_by_name(name).unwrap().clone();
+            let (offset, reason, record) =
+                (column("offset_bytes"), column("reason"), column("record"));
+            for row in 0..batch.num_rows() {
+                found.push((
+                    offset.as_primitive::<arrow::datatypes::Int64Type>().value(row),
+                    reason.as_string::<i32>().value(row).to_owned(),
+                    record.as_binary::<i32>().value(row).to_vec(),
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rejects_keep_every_byte_but_the_newline_and_neighbours_are_archived() {
+    let good = record("2026-11-02T10:00:00.000Z");
+    let text = format!("\u{feff}{{\"a\":1}}\r\n{good}\r\n\r\nnot json\n{good}");
+    let delivery = deliver(&[unit(text.as_bytes(), 0)]);
+    let second = text.find("not json").unwrap();
+    assert_eq!(
+        rejects(&delivery),
+        [
+            (0, "unknown_format".to_owned(), "\u{feff}{\"a\":1}\r".as_bytes().to_vec()),
+            (i64::try_from(second).unwrap(), "invalid_json".to_owned(), b"not json".to_vec()),
+        ]
+    );
+    assert_eq!(delivery.manifest.units[0].events, 2);
+    assert_eq!(delivery.manifest.rows(), 2);
+}
+
+#[test]
+fn each_date_is_a_segment_and_units_know_their_rows() {
+    let (first, second) = ("2026-11-02T23:59:59.999Z", "2026-11-03T00:00:00.000Z");
+    let one = format!("{}\n{}\n{}\n", record(first), record(second), record(first));
+    let two = format!("{}\n", record(first));
+    let offset = one.len() as u64;
+    let delivery = deliver(&[unit(one.as_bytes(), 0), unit(two.as_bytes(), offset)]);
+    let dates: Vec<String> =
+        delivery.manifest.files.iter().map(|file| file.event_date.to_string()).collect();
+    assert_eq!(dates, ["2026-11-02", "2026-11-03"]);
+    let rows = |unit: usize| -> Vec<(u64, u64)> {
+        let rows = &delivery.manifest.units[unit].rows;
+        rows.iter().map(|range| (range.first, range.count)).collect()
+    };
+    assert_eq!(rows(0), [(0, 2), (0, 1)]);
+    assert_eq!(rows(1), [(2, 1)]);
+}
+
+#[test]
+fn times_out_of_range_and_dates_beyond_the_limit_are_rejects() {
+    let reasons = |text: &str| -> Vec<String> {
+        rejects(&deliver(&[unit(text.as_bytes(), 0)])).into_iter().map(|(_, r, _)| r).collect()
+    };
+    let old = record("1999-12-31T23:59:59.999Z");
+    let future = record("2026-11-20T00:00:00.000Z");
+    assert_eq!(reasons(&old), ["event_time_out_of_range"]);
+    assert_eq!(reasons(&future), ["event_time_out_of_range"]);
+    let days: Vec<String> = (0..70)
+        .map(|day| record(&format!("2026-{:02}-{:02}T00:00:00.000Z", 1 + day / 28, 1 + day % 28)))
+        .collect();
+    assert_eq!(reasons(&days.join("\n")), vec!["too_many_dates"; 70 - DELIVERY_DATES_MAX]);
+}
+
+#[test]
+fn an_overlong_record_over_two_units_is_kept_in_pieces() {
+    let good = record("2026-11-02T10:00:00.000Z");
+    let long = vec![b'x'; RECORD_BYTES_MAX + 1];
+    let one = [good.as_bytes(), b"\n", &long].concat();
+    let two = [b"yyy\n", good.as_bytes()].concat();
+    let delivery = deliver(&[
+        UnitBytes { cut_record: true, ..unit(&one, 0) },
+        UnitBytes { continues_record: true, ..unit(&two, one.len() as u64) },
+    ]);
+    let pieces = rejects(&delivery);
+    assert!(pieces.iter().all(|(_, reason, _)| reason == "record_too_long"));
+    let together: Vec<u8> = pieces.into_iter().flat_map(|(_, _, bytes)| bytes).collect();
+    assert_eq!(together, [&long[..], b"yyy"].concat());
+    assert_eq!(delivery.manifest.rows(), 2);
+}
