@@ -17,12 +17,16 @@ mod query;
 mod shell;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::runtime::Builder;
 
 use crate::args::Cli;
 use crate::exit::{Exit, Failure, Outcome};
+
+/// How long threads are waited for at the end.
+const SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -43,7 +47,8 @@ fn run(cli: Cli) -> Outcome {
         .build()
         .map_err(|e| Failure::new(Exit::Storage, format!("no threads could be started: {e}")))?;
     let outcome = runtime.block_on(commands::run(cli.command));
-    // A thread that waits for standard input must not keep the process.
-    runtime.shutdown_background();
+    // A thread that waits for standard input must not keep the process; the others are joined,
+    // since glibc may crash on threads that are given up as they end (query-fn/src/workers.rs).
+    runtime.shutdown_timeout(SHUTDOWN);
     outcome
 }

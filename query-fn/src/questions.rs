@@ -8,7 +8,8 @@
 //! -- cost: reads the columns named below, of the days asked for
 //! SELECT … WHERE event_time >= $since AND ($principal IS NULL OR principal = $principal)
 //! ```
-//! A parameter without `=` must be given.
+//! A parameter without `=` must be given. A line `-- one_of: request_id, trace_id` says that at
+//! least one of these must be, since an answer without any would look like "nothing found".
 
 use std::collections::BTreeSet;
 
@@ -28,6 +29,8 @@ pub struct Question {
     pub question: String,
     /// What it takes, in the header's order.
     pub params: Vec<QuestionParam>,
+    /// Parameters of which at least one must be given; none if any may be left out.
+    pub one_of: Vec<String>,
     /// What it reads, in words.
     pub cost: Option<String>,
     /// The SQL, header included.
@@ -96,6 +99,7 @@ impl Question {
     /// Names the place and line that is wrong.
     pub fn parse(place: &str, text: &str) -> Result<Self, QueryError> {
         let (mut name, mut question, mut cost, mut params) = (None, None, None, Vec::new());
+        let mut one_of = None;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() {
@@ -113,8 +117,12 @@ impl Question {
                 "question" => set(&mut question, value, &at)?,
                 "cost" => set(&mut cost, value, &at)?,
                 "param" => params.push(parse_param(&at, value)?),
+                "one_of" => set(&mut one_of, value, &at)?,
                 _ => {
-                    return Err(wrong(&at, &format!("question, name, param or cost, found {key}")));
+                    return Err(wrong(
+                        &at,
+                        &format!("question, name, param, one_of or cost, found {key}"),
+                    ));
                 }
             }
         }
@@ -123,7 +131,13 @@ impl Question {
         if !is_name(&name) {
             return Err(wrong(place, &format!("a name of a-z, 0-9 and _, found {name:?}")));
         }
-        let parsed = Self { name, question, params, cost, sql: text.to_owned() };
+        let one_of: Option<String> = one_of;
+        let one_of: Vec<String> = one_of
+            .iter()
+            .flat_map(|names| names.split(','))
+            .map(|name| name.trim().to_owned())
+            .collect();
+        let parsed = Self { name, question, params, one_of, cost, sql: text.to_owned() };
         parsed.check_params(place)?;
         Ok(parsed)
     }
@@ -142,6 +156,11 @@ impl Question {
                 let text = format!("parameter {name} was given more than once");
                 return Err(QueryError::new(Code::Parameter, text));
             }
+        }
+        let is_given = |name: &String| given.iter().any(|(given, _)| given == name);
+        if !self.one_of.is_empty() && !self.one_of.iter().any(is_given) {
+            let text = format!("{} needs one of {}", self.name, self.one_of.join(", "));
+            return Err(QueryError::new(Code::Parameter, text));
         }
         let mut params = Vec::with_capacity(self.params.len());
         for param in &self.params {
@@ -179,6 +198,9 @@ impl Question {
         let declared: BTreeSet<&str> = self.params.iter().map(|p| p.name.as_str()).collect();
         if declared.len() != self.params.len() {
             return Err(wrong(place, "each parameter declared once"));
+        }
+        if let Some(unknown) = self.one_of.iter().find(|name| !declared.contains(name.as_str())) {
+            return Err(wrong(place, &format!("declared names in one_of, found {unknown}")));
         }
         match used.symmetric_difference(&declared).next() {
             Some(name) => {

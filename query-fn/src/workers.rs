@@ -4,14 +4,19 @@
 //! little for the deepest expression [`crate::plan`] lets through in a build without optimisation.
 //! Threads of its own also keep a long query from holding up the caller's other work.
 
+use std::time::Duration;
+
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::{Code, QueryError};
 
-/// Stack of one thread; memory is taken only as far as it is used.
-const STACK_BYTES: usize = 32 * 1024 * 1024;
+/// Stack of one thread; memory is taken only as far as it is used. Four times what overflowed.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// A runtime that runs plans; stops without waiting when dropped.
+/// How long threads are waited for when nobody needs them any more.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+/// A runtime that runs plans; stops without keeping its owner waiting when dropped.
 #[derive(Debug)]
 pub(crate) struct Workers(Option<Runtime>);
 
@@ -39,9 +44,15 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // A plain drop would wait for running plans, which is not allowed inside a task.
+        // A plain drop would wait for running plans, which is not allowed inside a task. Giving the
+        // threads up (`shutdown_background`) detaches them as they end, and glibc's pthread_detach
+        // then reads the memory of a thread that may be gone (its bug 19951): seen as a crash at
+        // the end of a process. So another thread waits and joins them.
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            let waiter = std::thread::Builder::new().name("meshledger-stop".to_owned());
+            // Without a thread to wait, the runtime is dropped right here, which only a process
+            // that can start no threads at all gets to see.
+            let _ = waiter.spawn(move || runtime.shutdown_timeout(SHUTDOWN));
         }
     }
 }

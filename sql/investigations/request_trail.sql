@@ -2,6 +2,7 @@
 -- name: request_trail
 -- param: request_id text = NULL  -- the request's id; this or trace_id is required
 -- param: trace_id text = NULL  -- the W3C trace id, 32 lower-case hex digits
+-- one_of: request_id, trace_id
 -- param: since timestamp = NULL  -- first moment, inclusive; NULL is the beginning
 -- param: until timestamp = NULL  -- last moment, exclusive; NULL is the end
 -- param: limit_rows integer = 500  -- most rows returned

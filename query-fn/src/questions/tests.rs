@@ -113,3 +113,18 @@ fn a_collection_has_each_name_once_and_knows_its_names() {
     assert!(questions.get("c").unwrap_err().to_string().contains("there are: a, b"));
     assert!(Questions::parse([("a.sql", a.as_str()), ("c.sql", a.as_str())]).is_err());
 }
+
+#[test]
+fn one_of_several_parameters_must_be_given() {
+    let text = "-- question: Q?\n-- name: q\n-- param: a text = NULL\n-- param: b text = NULL\n\
+                -- one_of: a, b\nSELECT $a, $b";
+    let question = Question::parse("q.sql", text).unwrap();
+    let ask = |given: &[(&str, &str)]| {
+        let given: Vec<_> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        question.request(&given, Mode::Strict)
+    };
+    assert!(ask(&[("b", "x")]).is_ok());
+    assert!(ask(&[]).unwrap_err().to_string().contains("q needs one of a, b"));
+    let unknown = text.replace("a, b\n", "a, c\n");
+    assert!(Question::parse("q.sql", &unknown).is_err());
+}
