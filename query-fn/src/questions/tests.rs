@@ -84,7 +84,7 @@ fn broken_headers_are_errors_with_their_line() {
     check("-- name: a\n-- name: b\nSELECT 1", "q.sql line 2: expected one value, once");
     check(
         "-- naem: a\nSELECT 1",
-        "q.sql line 1: expected question, name, param or cost, found naem",
+        "q.sql line 1: expected question, name, param, one_of or cost, found naem",
     );
     for param in [
         "since",
