@@ -105,11 +105,6 @@ impl SegmentEncoder {
         self.rows
     }
 
-    /// Bytes held in memory: finished row groups and the one in progress.
-    pub fn memory_bytes(&self) -> usize {
-        self.writer.bytes_written().saturating_add(self.writer.memory_size())
-    }
-
     /// Closes the file.
     ///
     /// # Errors
@@ -299,11 +294,6 @@ impl QuarantineEncoder {
         self.writer.write(batch)?;
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         Ok(())
-    }
-
-    /// Bytes held in memory.
-    pub fn memory_bytes(&self) -> usize {
-        self.writer.bytes_written().saturating_add(self.writer.memory_size())
     }
 
     /// Closes the file.

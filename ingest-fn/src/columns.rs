@@ -87,15 +87,6 @@ impl TextColumn {
         self.valid.one();
     }
 
-    /// Sets a value made of two pieces.
-    pub fn set_joined(&mut self, row: usize, first: &[u8], second: &[u8]) {
-        self.pad(row);
-        self.data.extend_from_slice(first);
-        self.data.extend_from_slice(second);
-        self.ends.push(self.end());
-        self.valid.one();
-    }
-
     fn finish(&mut self, rows: usize) -> Result<StringArray, IngestError> {
         self.pad(rows);
         let ends = std::mem::replace(&mut self.ends, vec![0]);
@@ -253,15 +244,6 @@ impl EventColumns {
         if let (Values::Text(values), used) = &mut self.columns[column] {
             *used = true;
             values.set(row, value);
-        }
-    }
-
-    /// Sets a text column from two pieces.
-    pub fn text_joined(&mut self, column: usize, first: &[u8], second: &[u8]) {
-        let row = self.rows;
-        if let (Values::Text(values), used) = &mut self.columns[column] {
-            *used = true;
-            values.set_joined(row, first, second);
         }
     }
 

@@ -36,6 +36,9 @@ pub struct PartReader<R> {
     offset_bytes: u64,
     inside_record: bool,
     ended: bool,
+    /// Why reading failed; it is not tried again, since a decoder asked after an error may pretend
+    /// that the stream had ended well.
+    failed: Option<std::io::Error>,
 }
 
 impl<R: Read> PartReader<R> {
@@ -55,6 +58,7 @@ impl<R: Read> PartReader<R> {
             offset_bytes: 0,
             inside_record: false,
             ended: false,
+            failed: None,
         }
     }
 
@@ -68,15 +72,15 @@ impl<R: Read> PartReader<R> {
     pub fn next_part(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Part>, IngestError> {
         buffer.clear();
         buffer.append(&mut self.rest);
-        let failed = self.fill(buffer);
-        let cut = match failed {
+        self.fill(buffer);
+        let cut = match self.failed {
             None if self.ended => buffer.len(),
             // A record boundary, or the whole buffer where one record fills it.
             None => last_boundary(buffer).unwrap_or(buffer.len()),
             Some(_) => last_boundary(buffer).unwrap_or(0),
         };
         if cut == 0 {
-            return match failed {
+            return match self.failed.take() {
                 Some(source) => Err(IngestError::Input { offset_bytes: self.offset_bytes, source }),
                 None => Ok(None),
             };
@@ -97,17 +101,17 @@ impl<R: Read> PartReader<R> {
         Ok(Some(part))
     }
 
-    /// Reads until the buffer is full or the stream ends; returns what went wrong, if anything.
-    fn fill(&mut self, buffer: &mut Vec<u8>) -> Option<std::io::Error> {
+    /// Reads until the buffer is full, the stream ends or reading fails.
+    fn fill(&mut self, buffer: &mut Vec<u8>) {
+        if self.failed.is_some() {
+            return;
+        }
         let wanted = self.part_bytes_max.saturating_sub(buffer.len());
         buffer.reserve(wanted);
         // Keeps what was read before an error.
         match self.reader.by_ref().take(wanted as u64).read_to_end(buffer) {
-            Ok(read) => {
-                self.ended |= read < wanted;
-                None
-            }
-            Err(e) => Some(e),
+            Ok(read) => self.ended |= read < wanted,
+            Err(e) => self.failed = Some(e),
         }
     }
 }

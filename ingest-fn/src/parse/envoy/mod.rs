@@ -130,7 +130,8 @@ impl EnvoyParser {
             columns.text(f::RAW, record);
         }
         if !self.attributes.is_empty() {
-            columns.text_joined(f::ATTRIBUTES, &self.attributes, b"}");
+            self.attributes.push(b'}');
+            columns.text(f::ATTRIBUTES, &self.attributes);
         }
     }
 }
