@@ -2,7 +2,10 @@
 //!
 //! Short inputs go through `sha2`. Long ones, every byte that is ingested or verified among them,
 //! go through `ring`, which has assembly for processors without SHA instructions and is about
-//! twice as fast there (docs/decisions/0007). A test holds them against each other.
+//! twice as fast there (docs/decisions/0007). Several long ones at once go through `lanes`, three
+//! times as fast again (docs/decisions/0008). Tests hold them against each other.
+
+mod lanes;
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,6 +31,29 @@ impl Sha256Digest {
         hasher.finish()
     }
 
+    /// Hashes several messages, each by itself, as fast as this processor can; the digests are in
+    /// the messages' order.
+    pub fn of_many(messages: &[&[u8]]) -> Vec<Self> {
+        let mut digests = vec![Self([0; 32]); messages.len()];
+        // Lanes are busy together only with messages of about one length.
+        let mut order: Vec<usize> = (0..messages.len()).collect();
+        order.sort_by_key(|&index| messages[index].len());
+        for group in order.chunks(lanes::LANES) {
+            let of_group: Vec<&[u8]> = group.iter().map(|&index| messages[index]).collect();
+            let longest = of_group.last().map_or(0, |bytes| bytes.len());
+            let all: usize = of_group.iter().map(|bytes| bytes.len()).sum();
+            let found: Vec<Self> = if lanes::pay() && all >= LANES_PAY_FROM * longest {
+                lanes::digests(&of_group).into_iter().map(Self).collect()
+            } else {
+                of_group.iter().map(|bytes| Self::of(bytes)).collect()
+            };
+            for (&index, digest) in group.iter().zip(found) {
+                digests[index] = digest;
+            }
+        }
+        digests
+    }
+
     /// Wraps 32 bytes that are already a digest.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -46,6 +72,10 @@ impl Sha256Digest {
 
 /// Inputs below this length, in bytes, are "short".
 const SHORT_BYTES_MAX: usize = 4096;
+
+/// So many lanes must be busy on average: a lane was measured at 133 MB/s beside 355 MB/s of one
+/// message after the other (bench/RESULTS.md).
+const LANES_PAY_FROM: usize = 3;
 
 /// Hashes bytes that arrive in pieces.
 #[derive(Clone)]
@@ -136,6 +166,19 @@ mod tests {
             let mut pieces = Hasher::new();
             bytes[..length].chunks(37).for_each(|piece| pieces.update(piece));
             assert_eq!(pieces.finish().as_bytes(), &expected, "{length} in pieces");
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_by_one() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(60_000).collect();
+        let lengths = [0, 1, 50_000, 49_990, 63, 64, 50_001, 3, 49_000, 50_000, 48_000, 47_000, 55];
+        for count in 0..=lengths.len() {
+            let messages: Vec<&[u8]> =
+                lengths[..count].iter().map(|&length| &bytes[length % 7..][..length]).collect();
+            let expected: Vec<Sha256Digest> =
+                messages.iter().map(|bytes| Sha256Digest(Sha256::digest(bytes).into())).collect();
+            assert_eq!(Sha256Digest::of_many(&messages), expected, "{count}");
         }
     }
 

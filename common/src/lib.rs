@@ -3,6 +3,7 @@
 //! Deliberately not here: I/O, async, clocks, environment, randomness, Arrow arrays, Parquet,
 //! object stores, SQL. Everything in this crate is a value or a pure function over values.
 
+pub mod bytes;
 pub mod commit;
 pub mod date;
 pub mod digest;
