@@ -1,28 +1,47 @@
 //! Rows to Parquet bytes, their digest and their statistics; pure.
 //!
-//! Deliberately not here: where the bytes go. Statistics are taken from what the Parquet writer
-//! computed anyway, so that they cost nothing and agree with the footer.
+//! Rows come value by value, since a parser fills about forty of more than a hundred columns and
+//! must not pay for the others. Most are looked up in a dictionary as they come (`coded`); the
+//! rest goes through the library's column writers (`buffered`).
+//! Deliberately not here: where the bytes go. Statistics are taken from what the footer holds
+//! anyway, so that they cost nothing and agree with it.
 
-use std::collections::BTreeMap;
+mod buffered;
+mod chunk;
+mod coded;
+mod hybrid;
+mod quarantine;
+mod stats;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
+mod tests;
+mod valid;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use common::date::EventDate;
 use common::digest::Sha256Digest;
 use common::ids::SegmentId;
 use common::layout;
-use common::limits::{PART_BYTES_MAX, STATS_STRING_BYTES_MAX};
-use common::manifest::{FileEntry, QuarantineEntry};
-use common::schema::{COLUMNS, Column, ColumnType, column_index, file_schema, quarantine_schema};
-use common::stats::{ColumnStats, FileStats, StatValue};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use common::limits::STATS_STRING_BYTES_MAX;
+use common::manifest::FileEntry;
+use common::schema::{COLUMNS, ColumnType, file_schema};
+use common::stats::StatValue;
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath};
+
+pub use quarantine::{QuarantineEncoder, encode_quarantine};
+pub use stats::file_stats;
+
+use buffered::Buffered;
+use chunk::Encoded;
+use coded::{CodedChunk, Compressor, Physical};
 
 use crate::error::ArchiveError;
 
@@ -35,6 +54,16 @@ pub const FORMAT_KEY: &str = "meshledger.format";
 /// Rows in one row group: large enough that dictionaries pay, small enough that a reader which
 /// wants one row decodes little.
 const ROW_GROUP_ROWS_MAX: usize = 256 * 1024;
+
+/// Level of zstd for every page: 1 was measured smaller and cheaper than 3 on columns encoded by
+/// dictionary (bench/RESULTS.md). The library's default is the same.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Rows whose values are looked up together, unless said otherwise: few enough for the cache.
+const WAITING_ROWS: usize = 1024;
+
+/// Rows in one page of a text column; a row group holds a whole number of them.
+const PAGE_ROWS: usize = 16 * 1024;
 
 /// Columns whose values hardly repeat: a dictionary would only be built and thrown away.
 const NO_DICTIONARY: &[&str] = &["request_id", "trace_id", "span_id", "correlation_id", "raw"];
@@ -56,13 +85,56 @@ pub struct EncodedFile {
 }
 
 /// Writes the rows of one segment, in `segment_row` order.
-#[derive(Debug)]
+///
+/// Values are set in the row in hand, each column at most once (the first value counts), until
+/// [`SegmentEncoder::end_row`]; a column not set is NULL. A column is named by its index in
+/// [`COLUMNS`]; a value of another type than the column's is not stored.
 pub struct SegmentEncoder {
-    writer: ArrowWriter<Vec<u8>>,
+    file: SerializedFileWriter<Vec<u8>>,
+    schema: SchemaRef,
+    descriptions: Vec<ColumnDescPtr>,
     segment: SegmentId,
     date: EventDate,
+    /// Finished rows.
     rows: u64,
-    event_time_micros: Option<(i64, i64)>,
+    /// Finished rows of the row group in hand.
+    group_rows: usize,
+    /// Its columns that have a value.
+    columns: Vec<Option<Column>>,
+    /// Why a value could not be taken; the next row's end reports it.
+    failure: Option<ParquetError>,
+    /// Rows whose values are looked up together.
+    waiting_rows: usize,
+    /// Columns that have enough to be looked at.
+    full: Vec<usize>,
+    /// Columns with one value in every row that has no other, and the value.
+    constants: Vec<(usize, Constant)>,
+}
+
+/// A value that all rows of a segment share.
+#[derive(Debug, Clone)]
+pub enum Constant {
+    /// For a text column.
+    Text(String),
+    /// For a 32-bit column.
+    Int32(i32),
+    /// For a 64-bit or timestamp column.
+    Int64(i64),
+}
+
+#[derive(Debug)]
+enum Column {
+    Coded(Box<CodedChunk>),
+    Buffered(Box<Buffered>),
+}
+
+impl std::fmt::Debug for SegmentEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentEncoder")
+            .field("segment", &self.segment)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SegmentEncoder {
@@ -76,12 +148,254 @@ impl SegmentEncoder {
             KeyValue::new(SEGMENT_KEY.to_owned(), segment.to_string()),
         ];
         let properties = event_properties().set_key_value_metadata(Some(metadata)).build();
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            // Field ids and logical types say all; the Arrow copy would cost kilobytes a file.
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options)?;
-        Ok(Self { writer, segment, date, rows: 0, event_time_micros: None })
+        let schema = file_schema();
+        // Field ids and logical types say all; an Arrow copy would cost kilobytes a file.
+        let root = ArrowSchemaConverter::new().schema_root("arrow_schema").convert(&schema)?;
+        let file =
+            SerializedFileWriter::new(Vec::new(), root.root_schema_ptr(), properties.into())?;
+        Ok(Self {
+            file,
+            schema,
+            descriptions: root.columns().to_vec(),
+            segment,
+            date,
+            rows: 0,
+            group_rows: 0,
+            columns: COLUMNS.iter().map(|_| None).collect(),
+            failure: None,
+            waiting_rows: WAITING_ROWS,
+            full: Vec::new(),
+            constants: Vec::new(),
+        })
+    }
+
+    #[inline]
+    fn column(&mut self, index: usize) -> Option<&mut Column> {
+        let column = self.columns.get_mut(index)?;
+        if column.is_none() {
+            match Self::begin_column(index, self.segment) {
+                Ok(begun) => *column = begun,
+                Err(e) => self.failure = Some(e),
+            }
+        }
+        column.as_mut()
+    }
+
+    #[cold]
+    fn begin_column(index: usize, segment: SegmentId) -> Result<Option<Column>, ParquetError> {
+        let Some(column) = COLUMNS.get(index) else { return Ok(None) };
+        let coded = |physical| Column::Coded(Box::new(CodedChunk::new(physical, segment.seed())));
+        Ok(Some(match column.kind {
+            _ if NO_DICTIONARY.contains(&column.name) || DELTA.contains(&column.name) => {
+                Column::Buffered(Box::new(Buffered::new(column)?))
+            }
+            ColumnType::Utf8 => coded(Physical::Text),
+            ColumnType::Int32 => coded(Physical::Int32),
+            ColumnType::Int64 | ColumnType::Timestamp => coded(Physical::Int64),
+            ColumnType::Boolean | ColumnType::ListUtf8 => {
+                Column::Buffered(Box::new(Buffered::new(column)?))
+            }
+        }))
+    }
+
+    /// Sets a text column of the row in hand. The text is UTF-8: readers of the file rely on it.
+    #[inline]
+    pub fn text(&mut self, column: usize, value: &[u8]) {
+        let row = self.group_rows;
+        let is_full = match self.column(column) {
+            Some(Column::Coded(values)) => values.is(Physical::Text) && values.set(row, value),
+            Some(Column::Buffered(values)) => values.text(row, value),
+            None => false,
+        };
+        if is_full {
+            self.full.push(column);
+        }
+    }
+
+    /// Sets a 32-bit column of the row in hand.
+    #[inline]
+    pub fn int32(&mut self, column: usize, value: i32) {
+        let row = self.group_rows;
+        let is_full = match self.column(column) {
+            Some(Column::Coded(values)) => {
+                values.is(Physical::Int32) && values.set(row, &value.to_le_bytes())
+            }
+            Some(Column::Buffered(values)) => {
+                values.int32(row, value);
+                false
+            }
+            None => false,
+        };
+        if is_full {
+            self.full.push(column);
+        }
+    }
+
+    /// Sets a 64-bit column of the row in hand, or a timestamp column, in microseconds.
+    #[inline]
+    pub fn int64(&mut self, column: usize, value: i64) {
+        let row = self.group_rows;
+        let is_full = match self.column(column) {
+            Some(Column::Coded(values)) => {
+                values.is(Physical::Int64) && values.set(row, &value.to_le_bytes())
+            }
+            Some(Column::Buffered(values)) => {
+                values.int64(row, value);
+                false
+            }
+            None => false,
+        };
+        if is_full {
+            self.full.push(column);
+        }
+    }
+
+    /// Gives every row of the segment the same value in a column that no row sets. It costs
+    /// nothing a row.
+    pub fn constant(&mut self, column: usize, value: Constant) {
+        self.constants.push((column, value));
+    }
+
+    /// Fills the constant columns up to the row in hand.
+    fn fill_constants(&mut self) {
+        let row = self.group_rows;
+        let constants = std::mem::take(&mut self.constants);
+        for (column, value) in &constants {
+            let Some(Column::Coded(values)) = self.column(*column) else { continue };
+            match value {
+                Constant::Text(text) if values.is(Physical::Text) => {
+                    values.fill(row, text.as_bytes());
+                }
+                Constant::Int32(number) if values.is(Physical::Int32) => {
+                    values.fill(row, &number.to_le_bytes());
+                }
+                Constant::Int64(number) if values.is(Physical::Int64) => {
+                    values.fill(row, &number.to_le_bytes());
+                }
+                _ => {}
+            }
+        }
+        self.constants = constants;
+    }
+
+    fn buffered(&mut self, column: usize) -> Option<&mut Buffered> {
+        match self.column(column) {
+            Some(Column::Buffered(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Sets a boolean column of the row in hand.
+    pub fn bool(&mut self, column: usize, value: bool) {
+        let row = self.group_rows;
+        if let Some(values) = self.buffered(column) {
+            values.bool(row, value);
+        }
+    }
+
+    /// Sets a list column of the row in hand.
+    pub fn list<'a>(&mut self, column: usize, items: impl IntoIterator<Item = &'a [u8]>) {
+        let row = self.group_rows;
+        if self.buffered(column).is_some_and(|values| values.list(row, items)) {
+            self.full.push(column);
+        }
+    }
+
+    /// Ends the row in hand.
+    ///
+    /// # Errors
+    /// If a page can not be encoded, or a column that needs a value has none, a defect.
+    pub fn end_row(&mut self) -> Result<(), ArchiveError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure.into());
+        }
+        self.rows = self.rows.saturating_add(1);
+        self.group_rows += 1;
+        while let Some(column) = self.full.pop() {
+            let is_full = match self.columns.get_mut(column).and_then(Option::as_mut) {
+                Some(Column::Coded(values)) => values.look_up(),
+                _ => true,
+            };
+            if is_full {
+                self.finish_page(column, &mut compressor()?)?;
+            }
+        }
+        if self.group_rows.is_multiple_of(self.waiting_rows) {
+            self.look_up();
+        }
+        if self.group_rows.is_multiple_of(PAGE_ROWS) {
+            self.finish_pages(&mut compressor()?)?;
+            if self.group_rows >= ROW_GROUP_ROWS_MAX {
+                self.finish_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self) {
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            if let Some(Column::Coded(values)) = column
+                && values.look_up()
+            {
+                self.full.push(index);
+            }
+        }
+    }
+
+    /// Finishes the page in hand of every column.
+    fn finish_pages(&mut self, compressor: &mut Compressor) -> Result<(), ParquetError> {
+        self.fill_constants();
+        (0..self.columns.len()).try_for_each(|column| self.finish_page(column, compressor))
+    }
+
+    fn finish_page(
+        &mut self,
+        column: usize,
+        compressor: &mut Compressor,
+    ) -> Result<(), ParquetError> {
+        let row = self.group_rows;
+        match self.columns.get_mut(column).and_then(Option::as_mut) {
+            Some(Column::Coded(values)) => {
+                values.finish_page(row, COLUMNS[column].nullable, compressor)
+            }
+            Some(Column::Buffered(values)) => values.flush(row, self.schema.field(column)),
+            None => Ok(()),
+        }
+    }
+
+    fn finish_group(&mut self) -> Result<(), ParquetError> {
+        let mut compressor = compressor()?;
+        self.finish_pages(&mut compressor)?;
+        let rows = std::mem::take(&mut self.group_rows);
+        let mut group = self.file.next_row_group()?;
+        let none = COLUMNS.iter().map(|_| None).collect();
+        let columns = std::mem::replace(&mut self.columns, none);
+        for ((index, values), column) in columns.into_iter().enumerate().zip(COLUMNS) {
+            let nulls = match &values {
+                Some(Column::Coded(values)) => values.nulls(),
+                Some(Column::Buffered(values)) => values.nulls(),
+                None => rows,
+            };
+            if nulls > 0 && !column.nullable {
+                let name = column.name;
+                let message = format!("{name}: expected a value a row, {nulls} rows have none");
+                return Err(ParquetError::General(message));
+            }
+            let encoded = match values {
+                Some(Column::Buffered(values)) => {
+                    values.close()?.append_to_row_group(&mut group)?;
+                    continue;
+                }
+                Some(Column::Coded(values)) => {
+                    values.close(column.stats, STATS_STRING_BYTES_MAX, &mut compressor)?
+                }
+                None => Encoded::nulls(&self.descriptions[index], rows),
+            };
+            let (bytes, close) = encoded.close(&self.descriptions[index])?;
+            group.append_column(&bytes, close)?;
+        }
+        group.close()?;
+        Ok(())
     }
 
     /// Adds rows; the batch has [`file_schema`].
@@ -89,14 +403,80 @@ impl SegmentEncoder {
     /// # Errors
     /// If the batch does not fit the schema.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
-        let index = column_index("event_time").unwrap_or_default();
-        let times = batch.column(index).as_primitive_opt::<TimestampMicrosecondType>();
-        for &time in times.map(|times| times.values().iter()).into_iter().flatten() {
-            let (min, max) = self.event_time_micros.unwrap_or((time, time));
-            self.event_time_micros = Some((min.min(time), max.max(time)));
+        if batch.num_columns() != COLUMNS.len() {
+            let found = batch.num_columns();
+            let message = format!("expected {} columns, found {found}", COLUMNS.len());
+            return Err(ParquetError::General(message).into());
         }
-        self.writer.write(batch)?;
-        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
+        for row in 0..batch.num_rows() {
+            for (index, array) in batch.columns().iter().enumerate() {
+                if array.is_valid(row) {
+                    self.copy(index, array, row)?;
+                }
+            }
+            self.end_row()?;
+        }
+        Ok(())
+    }
+
+    /// Copies one value of a batch.
+    fn copy(&mut self, index: usize, array: &dyn Array, row: usize) -> Result<(), ParquetError> {
+        let column = &COLUMNS[index];
+        let wrong = || {
+            let found = array.data_type();
+            ParquetError::General(format!("column {}: unexpected type {found}", column.name))
+        };
+        match column.kind {
+            ColumnType::Utf8 => {
+                let values = array.as_string_opt::<i32>().ok_or_else(wrong)?;
+                self.text(index, values.value(row).as_bytes());
+            }
+            ColumnType::Int32 => {
+                let values = array.as_primitive_opt::<Int32Type>().ok_or_else(wrong)?;
+                self.int32(index, values.value(row));
+            }
+            ColumnType::Int64 => {
+                let values = array.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+                self.int64(index, values.value(row));
+            }
+            ColumnType::Timestamp => {
+                let values = array.as_primitive_opt::<TimestampMicrosecondType>();
+                self.int64(index, values.ok_or_else(wrong)?.value(row));
+            }
+            ColumnType::Boolean => {
+                self.bool(index, array.as_boolean_opt().ok_or_else(wrong)?.value(row));
+            }
+            ColumnType::ListUtf8 => {
+                let items = array.as_list_opt::<i32>().ok_or_else(wrong)?.value(row);
+                let items = items.as_string_opt::<i32>().ok_or_else(wrong)?;
+                self.list(index, items.iter().flatten().map(str::as_bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks values up after so many rows, at least one. Fewer take less memory and more time.
+    pub fn look_up_every(&mut self, rows: usize) {
+        self.waiting_rows = rows.max(1);
+    }
+
+    /// About how much memory the row group in hand takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let columns = self.columns.iter().flatten().map(|column| match column {
+            Column::Coded(values) => values.memory_bytes(),
+            Column::Buffered(values) => values.memory_bytes(),
+        });
+        columns.sum()
+    }
+
+    /// Closes the row group in hand before it is full, which frees what it takes.
+    ///
+    /// # Errors
+    /// As of [`SegmentEncoder::end_row`].
+    pub fn close_group(&mut self) -> Result<(), ArchiveError> {
+        if self.group_rows > 0 {
+            self.finish_group()?;
+        }
         Ok(())
     }
 
@@ -110,11 +490,16 @@ impl SegmentEncoder {
     /// # Errors
     /// If no row was written, or the Parquet writer fails.
     pub fn finish(mut self) -> Result<EncodedFile, ArchiveError> {
-        let metadata = self.writer.finish()?;
-        let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
+        self.close_group()?;
+        let metadata = self.file.finish()?;
+        let bytes = Bytes::from(std::mem::take(self.file.inner_mut()));
         let sha256 = Sha256Digest::of(&bytes);
-        let (event_time_micros_min, event_time_micros_max) =
-            self.event_time_micros.unwrap_or_default();
+        let stats = file_stats(&metadata);
+        let times = stats.get("event_time");
+        let bound = |value: Option<&StatValue>| match value {
+            Some(StatValue::Int(micros)) => *micros,
+            _ => 0,
+        };
         let entry = FileEntry {
             path: layout::data_key(self.date, sha256),
             sha256,
@@ -122,19 +507,24 @@ impl SegmentEncoder {
             rows: self.rows,
             segment: self.segment,
             event_date: self.date,
-            event_time_micros_min,
-            event_time_micros_max,
-            stats: file_stats(&metadata),
+            event_time_micros_min: bound(times.and_then(|times| times.min.as_ref())),
+            event_time_micros_max: bound(times.and_then(|times| times.max.as_ref())),
+            stats,
         };
         entry.check()?;
         Ok(EncodedFile { bytes, entry })
     }
 }
 
+/// Compresses pages. Made when pages are finished and not kept, since its tables are large and a
+/// delivery may have 64 segments.
+fn compressor() -> Result<Compressor, ParquetError> {
+    Ok(Compressor::new(ZSTD_LEVEL)?)
+}
+
 fn base_properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_created_by(common::WRITER.to_owned())
-        // Level 1 measured smaller and cheaper than 3 on dictionary-encoded columns (bench/).
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
         .set_statistics_truncate_length(Some(STATS_STRING_BYTES_MAX))
@@ -162,165 +552,4 @@ fn event_properties() -> WriterPropertiesBuilder {
             properties.set_column_statistics_enabled(path(column.name), EnabledStatistics::Chunk);
     }
     properties
-}
-
-/// File statistics from the footer: exact bounds only, and only for columns that carry them.
-pub fn file_stats(metadata: &ParquetMetaData) -> FileStats {
-    COLUMNS
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| column.stats)
-        .filter_map(|(leaf, column)| {
-            column_stats(metadata, leaf, column).map(|stats| (column.name.to_owned(), stats))
-        })
-        .collect()
-}
-
-fn column_stats(metadata: &ParquetMetaData, leaf: usize, column: &Column) -> Option<ColumnStats> {
-    let mut merged: Option<ColumnStats> = None;
-    for group in metadata.row_groups() {
-        let chunk = group.column(leaf);
-        let statistics = chunk.statistics()?;
-        let nulls = statistics.null_count_opt()?;
-        let rows = u64::try_from(group.num_rows()).ok()?;
-        let (min, max) = bounds(statistics, column.kind);
-        let part = ColumnStats { min, max, nulls };
-        merged = Some(match merged {
-            None => part,
-            Some(before) => merge(before, part, nulls == rows),
-        });
-    }
-    merged
-}
-
-/// Merges two row groups. A bound missing from one is unknown for both, unless the later group is
-/// all NULL, which changes nothing.
-fn merge(before: ColumnStats, part: ColumnStats, part_all_null: bool) -> ColumnStats {
-    let nulls = before.nulls.saturating_add(part.nulls);
-    if part_all_null {
-        return ColumnStats { nulls, ..before };
-    }
-    let both = |a: Option<StatValue>,
-                b: Option<StatValue>,
-                pick_second: fn(&StatValue, &StatValue) -> bool| {
-        match (a, b) {
-            (Some(a), Some(b)) => Some(if pick_second(&a, &b) { b } else { a }),
-            _ => None,
-        }
-    };
-    ColumnStats {
-        min: both(before.min, part.min, |a, b| less(b, a)),
-        max: both(before.max, part.max, less),
-        nulls,
-    }
-}
-
-fn less(a: &StatValue, b: &StatValue) -> bool {
-    match (a, b) {
-        (StatValue::Int(a), StatValue::Int(b)) => a < b,
-        (StatValue::Bool(a), StatValue::Bool(b)) => a < b,
-        (StatValue::Text(a), StatValue::Text(b)) => a < b,
-        _ => false,
-    }
-}
-
-fn bounds(statistics: &Statistics, kind: ColumnType) -> (Option<StatValue>, Option<StatValue>) {
-    match (kind, statistics) {
-        (ColumnType::Boolean, Statistics::Boolean(s)) => {
-            (s.min_opt().map(|v| StatValue::Bool(*v)), s.max_opt().map(|v| StatValue::Bool(*v)))
-        }
-        (ColumnType::Int32, Statistics::Int32(s)) => (
-            s.min_opt().map(|v| StatValue::Int(i64::from(*v))),
-            s.max_opt().map(|v| StatValue::Int(i64::from(*v))),
-        ),
-        (ColumnType::Int64 | ColumnType::Timestamp, Statistics::Int64(s)) => {
-            (s.min_opt().map(|v| StatValue::Int(*v)), s.max_opt().map(|v| StatValue::Int(*v)))
-        }
-        (ColumnType::Utf8, Statistics::ByteArray(s)) => {
-            let text = |bytes: Option<&[u8]>, exact: bool| {
-                let text = bytes.filter(|_| exact).and_then(|b| std::str::from_utf8(b).ok())?;
-                (text.len() <= STATS_STRING_BYTES_MAX).then(|| StatValue::Text(text.to_owned()))
-            };
-            (text(s.min_bytes_opt(), s.min_is_exact()), text(s.max_bytes_opt(), s.max_is_exact()))
-        }
-        _ => (None, None),
-    }
-}
-
-/// Room for the rejects of a whole part that does not compress. Asked for at once, since a buffer
-/// that grows by doubling would for a moment hold three times as much; pages that are never
-/// touched cost nothing.
-const QUARANTINE_CAPACITY_BYTES: usize = PART_BYTES_MAX + PART_BYTES_MAX / 8;
-
-/// Writes the rejects of one delivery, piece by piece.
-#[derive(Debug)]
-pub struct QuarantineEncoder {
-    writer: ArrowWriter<Vec<u8>>,
-    rows: u64,
-    reasons: BTreeMap<String, u64>,
-}
-
-impl QuarantineEncoder {
-    /// An empty quarantine file.
-    ///
-    /// # Errors
-    /// If the Parquet writer refuses the schema, which would be a defect.
-    pub fn new() -> Result<Self, ArchiveError> {
-        let format = KeyValue::new(FORMAT_KEY.to_owned(), common::FORMAT.to_string());
-        let properties = base_properties()
-            .set_column_dictionary_enabled(ColumnPath::from("record"), false)
-            .set_column_statistics_enabled(ColumnPath::from("record"), EnabledStatistics::None)
-            .set_key_value_metadata(Some(vec![format]))
-            .build();
-        let options =
-            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let buffer = Vec::with_capacity(QUARANTINE_CAPACITY_BYTES);
-        let writer = ArrowWriter::try_new_with_options(buffer, quarantine_schema(), options)?;
-        Ok(Self { writer, rows: 0, reasons: BTreeMap::new() })
-    }
-
-    /// Adds rejects; the batch has [`quarantine_schema`].
-    ///
-    /// # Errors
-    /// If the batch does not fit the schema.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArchiveError> {
-        let reasons = batch.column_by_name("reason").and_then(|c| c.as_string_opt::<i32>());
-        for reason in reasons.into_iter().flat_map(|column| column.iter().flatten()) {
-            match self.reasons.get_mut(reason) {
-                Some(count) => *count += 1,
-                None => drop(self.reasons.insert(reason.to_owned(), 1)),
-            }
-        }
-        self.writer.write(batch)?;
-        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
-        Ok(())
-    }
-
-    /// Closes the file.
-    ///
-    /// # Errors
-    /// If the Parquet writer fails.
-    pub fn finish(mut self) -> Result<(Bytes, QuarantineEntry), ArchiveError> {
-        self.writer.finish()?;
-        let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
-        let sha256 = Sha256Digest::of(&bytes);
-        let entry = QuarantineEntry {
-            path: layout::quarantine_key(sha256),
-            sha256,
-            bytes: bytes.len() as u64,
-            rows: self.rows,
-            reasons: self.reasons,
-        };
-        Ok((bytes, entry))
-    }
-}
-
-/// Encodes the rejects of one delivery that are in one batch of [`quarantine_schema`].
-///
-/// # Errors
-/// If the batch does not fit the schema or the Parquet writer fails.
-pub fn encode_quarantine(batch: &RecordBatch) -> Result<(Bytes, QuarantineEntry), ArchiveError> {
-    let mut encoder = QuarantineEncoder::new()?;
-    encoder.write(batch)?;
-    encoder.finish()
 }

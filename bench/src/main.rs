@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use ingest_fn::parts::PartReader;
-use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig, UnitBytes};
+use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig};
 use traffic::{Config, Format, Generator};
 
 /// Received long after any generated event, so that none lies in the future.
@@ -66,19 +66,20 @@ fn ingest(file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
     };
     let (mut bytes, mut events, mut rejects, mut stored, mut files) =
         (0u64, 0u64, 0u64, 0u64, 0u64);
-    while let Some(part) = parts.next_part(&mut buffer)? {
-        let mut builder = DeliveryBuilder::new(config.clone(), vec![part.id], RECEIVED_AT_MICROS)?;
-        let outcome = builder.add_unit(UnitBytes {
-            bytes: &buffer,
-            sha256: part.sha256,
-            offset_bytes: part.offset_bytes,
-            continues_record: part.continues_record,
-            cut_record: part.cut_record,
-        })?;
+    loop {
+        let some = parts.next_parts(&mut buffer)?;
+        if some.is_empty() {
+            break;
+        }
+        let ids = some.iter().map(|part| part.id).collect();
+        let mut builder = DeliveryBuilder::new(config.clone(), ids, RECEIVED_AT_MICROS)?;
+        for part in &some {
+            let outcome = builder.add_unit(part.unit(&buffer))?;
+            events += outcome.events;
+            rejects += outcome.rejects;
+        }
         let delivery = builder.finish()?;
         bytes += buffer.len() as u64;
-        events += outcome.events;
-        rejects += outcome.rejects;
         for file in &delivery.files {
             stored += file.entry.bytes;
             files += 1;

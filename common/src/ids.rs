@@ -89,6 +89,13 @@ impl SegmentId {
         Self::truncated(hasher.finish())
     }
 
+    /// Half of its bits as the seed of a hash table: the same for the same delivery, and nothing
+    /// that whoever writes log lines could choose.
+    pub fn seed(self) -> u64 {
+        let (half, _) = self.0.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        u64::from_le_bytes(*half)
+    }
+
     fn derive(pieces: &[&[u8]]) -> Self {
         let mut hasher = Hasher::new();
         for piece in pieces {

@@ -1,12 +1,19 @@
 //! Every bound of the format, with unit and reason, and the relations between them.
 
-/// Largest part a long input is cut into, in bytes after decompression. Large enough that a
-/// segment compresses well, small enough that a 512 MB function holds one with its columns.
-pub const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest part a long input is cut into, in bytes after decompression. Small, so that a file
+/// that grew repeats little, and that the parts of one delivery can be hashed side by side.
+pub const PART_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Largest single record a parser is given, in bytes. Kubernetes objects reach 1.5 MB and the API
-/// server's truncation plugin caps a batch at 10 MiB; beyond that a record is quarantined whole.
-pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most parts of a file or stream in one delivery: 64 MiB, large enough that a segment compresses
+/// well, small enough that a 512 MB function holds one with its columns.
+pub const DELIVERY_PARTS_MAX: usize = 8;
+
+/// Most bytes of parts in one delivery.
+pub const DELIVERY_PARTS_BYTES_MAX: usize = DELIVERY_PARTS_MAX * PART_BYTES_MAX;
+
+/// Largest single record a parser is given, in bytes. A Kubernetes object is at most 1.5 MB, and
+/// an audit event holds two of them and a patch; beyond that a record is quarantined whole.
+pub const RECORD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Deepest nesting of a record. Real records stay below 12.
 pub const RECORD_DEPTH_MAX: usize = 64;

@@ -4,12 +4,12 @@
 //! Deliberately not here: SQL, listing or deleting anything in the archive, the clock and the
 //! environment. `pipeline` reads as the data flow.
 
-pub mod columns;
 pub mod decompress;
 pub mod error;
 pub mod parse;
 pub mod parts;
 pub mod pipeline;
 pub mod reject;
+mod scan;
 
 pub use error::IngestError;

@@ -3,20 +3,24 @@
 //! The cuts depend on the bytes alone, so the same file again gives the same units.
 
 use std::io::Read;
+use std::ops::Range;
 
 use common::digest::Sha256Digest;
 use common::ids::UnitId;
-use common::limits::PART_BYTES_MAX;
+use common::limits::{DELIVERY_PARTS_MAX, PART_BYTES_MAX};
 
 use crate::error::IngestError;
+use crate::pipeline::UnitBytes;
 
 /// One part of a stream. Its bytes are in the buffer the reader was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// SHA-256 of the previous part's id and this part's digest.
     pub id: UnitId,
     /// SHA-256 of the part's bytes.
     pub sha256: Sha256Digest,
+    /// Where its bytes lie in the buffer.
+    pub range: Range<usize>,
     /// Where the part begins in the decoded stream.
     pub offset_bytes: u64,
     /// The part begins inside a record too long for one part.
@@ -25,7 +29,20 @@ pub struct Part {
     pub cut_record: bool,
 }
 
-/// Reads a stream part by part.
+impl Part {
+    /// The part as a unit of a delivery; `buffer` is what the reader filled with it.
+    pub fn unit<'a>(&self, buffer: &'a [u8]) -> UnitBytes<'a> {
+        UnitBytes {
+            bytes: &buffer[self.range.clone()],
+            sha256: self.sha256,
+            offset_bytes: self.offset_bytes,
+            continues_record: self.continues_record,
+            cut_record: self.cut_record,
+        }
+    }
+}
+
+/// Reads a stream, some parts at a time.
 #[derive(Debug)]
 pub struct PartReader<R> {
     reader: R,
@@ -62,43 +79,83 @@ impl<R: Read> PartReader<R> {
         }
     }
 
-    /// Replaces `buffer` by the next part's bytes. `None` at the end.
+    /// Replaces `buffer` by the bytes of the next parts, at most [`DELIVERY_PARTS_MAX`] of them;
+    /// they are hashed side by side. None at the end.
     ///
-    /// When reading fails, what was read before and ends in a whole record comes first as a
-    /// part; the error comes with the next call.
+    /// When reading fails, what was read before and ends in a whole record comes first, as
+    /// parts; the error comes with the next call.
     ///
     /// # Errors
     /// What the reader said, with the offset.
-    pub fn next_part(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Part>, IngestError> {
+    pub fn next_parts(&mut self, buffer: &mut Vec<u8>) -> Result<Vec<Part>, IngestError> {
         buffer.clear();
         buffer.append(&mut self.rest);
         self.fill(buffer);
-        let cut = match self.failed {
-            None if self.ended => buffer.len(),
-            // A record boundary, or the whole buffer where one record fills it.
-            None => last_boundary(buffer).unwrap_or(buffer.len()),
-            Some(_) => last_boundary(buffer).unwrap_or(0),
-        };
-        if cut == 0 {
-            return match self.failed.take() {
-                Some(source) => Err(IngestError::Input { offset_bytes: self.offset_bytes, source }),
-                None => Ok(None),
-            };
+        let mut ranges = Vec::new();
+        let mut cut = 0;
+        while ranges.len() < DELIVERY_PARTS_MAX {
+            let length = self.part_length(&buffer[cut..]);
+            if length == 0 {
+                break;
+            }
+            ranges.push(cut..cut + length);
+            cut += length;
+        }
+        if ranges.is_empty()
+            && let Some(source) = self.failed.take()
+        {
+            return Err(IngestError::Input { offset_bytes: self.offset_bytes, source });
         }
         self.rest.extend_from_slice(&buffer[cut..]);
         buffer.truncate(cut);
-        let sha256 = Sha256Digest::of(buffer);
+        let bytes: Vec<&[u8]> = ranges.iter().map(|range| &buffer[range.clone()]).collect();
+        let digests = Sha256Digest::of_many(&bytes);
+        let last = ranges.len().saturating_sub(1);
+        let parts = ranges.into_iter().zip(digests).enumerate();
+        Ok(parts
+            .map(|(number, (range, sha256))| {
+                let stream_ends = self.ended && self.rest.is_empty() && number == last;
+                self.part(range, sha256, buffer, stream_ends)
+            })
+            .collect())
+    }
+
+    /// How long the part at the begin of `bytes` is; 0 if it can not be cut yet, or not at all.
+    fn part_length(&self, bytes: &[u8]) -> usize {
+        if let Some(window) = bytes.get(..self.part_bytes_max) {
+            // A record boundary, or the whole window where one record fills it.
+            return last_boundary(window).unwrap_or(window.len());
+        }
+        if self.failed.is_some() {
+            last_boundary(bytes).unwrap_or(0)
+        } else if self.ended {
+            bytes.len()
+        } else {
+            0
+        }
+    }
+
+    fn part(
+        &mut self,
+        range: Range<usize>,
+        sha256: Sha256Digest,
+        buffer: &[u8],
+        stream_ends: bool,
+    ) -> Part {
+        let length = range.len() as u64;
+        let ends_in_newline = buffer[range.clone()].last() == Some(&b'\n');
         let part = Part {
             id: UnitId::of_part(self.previous, sha256),
             sha256,
+            range,
             offset_bytes: self.offset_bytes,
             continues_record: self.inside_record,
-            cut_record: buffer.last() != Some(&b'\n') && !self.ended,
+            cut_record: !ends_in_newline && !stream_ends,
         };
         self.previous = part.id;
-        self.offset_bytes += cut as u64;
+        self.offset_bytes += length;
         self.inside_record = part.cut_record;
-        Ok(Some(part))
+        part
     }
 
     /// Reads until the buffer is full, the stream ends or reading fails.
@@ -106,7 +163,8 @@ impl<R: Read> PartReader<R> {
         if self.failed.is_some() {
             return;
         }
-        let wanted = self.part_bytes_max.saturating_sub(buffer.len());
+        let bytes_max = self.part_bytes_max.saturating_mul(DELIVERY_PARTS_MAX);
+        let wanted = bytes_max.saturating_sub(buffer.len());
         buffer.reserve(wanted);
         // Keeps what was read before an error.
         match self.reader.by_ref().take(wanted as u64).read_to_end(buffer) {

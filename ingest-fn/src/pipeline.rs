@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use archive::encode::{EncodedFile, SegmentEncoder};
+use archive::encode::{Constant, EncodedFile, SegmentEncoder};
 use archive::seats::Writer;
 use archive::store::Put;
 use bytes::Bytes;
@@ -14,12 +14,13 @@ use common::limits::{
     RECORD_BYTES_MAX,
 };
 use common::manifest::{Manifest, Provenance, QuarantineEntry, RowRange, Source, Unit};
+use common::schema::SCHEMA_VERSION;
 
-use crate::columns::{DeliveryValues, EventColumns};
 use crate::error::IngestError;
-use crate::parse::SourceFormat;
 use crate::parse::envoy::EnvoyParser;
+use crate::parse::{SourceFormat, fields};
 use crate::reject::{Reason, RecordPlace, Reject, RejectExample, Rejects};
+use crate::scan::Marks;
 
 /// How one source is read.
 #[derive(Debug, Clone, Default)]
@@ -71,11 +72,17 @@ pub struct Delivery {
     pub reject_examples: Vec<RejectExample>,
 }
 
-/// Rows gathered before they are encoded: small enough to stay in cache.
-const BATCH_ROWS_MAX: usize = 8192;
+/// Memory that the row groups of a delivery may take, in bytes. One date takes far less.
+const SEGMENTS_BYTES_MAX: usize = 96 * 1024 * 1024;
 
-/// Record bytes gathered before rows are encoded, so that a batch of long records stays small.
-const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Segments of a delivery that may take memory to save time.
+const SEGMENTS_FEW: usize = 8;
+
+/// Rows that wait in each of the others.
+const WAITING_ROWS_OF_MANY: usize = 64;
+
+/// Bytes of records after which memory is looked at.
+const LOOK_BYTES: usize = 4 * 1024 * 1024;
 
 /// A record longer than the limit is kept in pieces of this size.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -88,8 +95,11 @@ pub struct DeliveryBuilder {
     delivery: DeliveryId,
     unit_ids: Vec<UnitId>,
     units: Vec<Unit>,
+    marks: Marks,
     parser: EnvoyParser,
     segments: BTreeMap<EventDate, Segment>,
+    /// Bytes of records since memory was looked at.
+    bytes_since_look: usize,
     rejects: Rejects,
 }
 
@@ -97,17 +107,9 @@ pub struct DeliveryBuilder {
 #[derive(Debug)]
 struct Segment {
     id: SegmentId,
-    columns: EventColumns,
-    batch_bytes: usize,
-    encoder: SegmentEncoder,
+    rows: SegmentEncoder,
     /// Rows before the unit in hand.
     rows_before_unit: u64,
-}
-
-impl Segment {
-    fn rows(&self) -> u64 {
-        self.encoder.rows() + self.columns.rows() as u64
-    }
 }
 
 impl DeliveryBuilder {
@@ -131,8 +133,10 @@ impl DeliveryBuilder {
             delivery,
             unit_ids: units,
             units: Vec::new(),
+            marks: Marks::new(),
             parser: EnvoyParser::new(),
             segments: BTreeMap::new(),
+            bytes_since_look: 0,
             rejects,
         })
     }
@@ -148,10 +152,9 @@ impl DeliveryBuilder {
             return Err(IngestError::TooManyUnits { max: self.unit_ids.len() });
         };
         for segment in self.segments.values_mut() {
-            segment.rows_before_unit = segment.rows();
+            segment.rows_before_unit = segment.rows.rows();
         }
         let mut outcome = UnitOutcome::default();
-        let checks = Checks::of(unit.bytes);
         for (offset, record, whole) in Records::new(&unit) {
             let place = RecordPlace {
                 unit: id,
@@ -159,7 +162,7 @@ impl DeliveryBuilder {
                 offset_bytes: unit.offset_bytes + offset as u64,
             };
             if whole && record.len() <= RECORD_BYTES_MAX {
-                match self.record(record, checks)? {
+                match self.record(record)? {
                     Ok(()) => outcome.events += 1,
                     Err(reject) => {
                         let (offset, line) = whole_line(&unit, offset, record.len());
@@ -190,19 +193,20 @@ impl DeliveryBuilder {
             .map(|segment| RowRange {
                 segment: segment.id,
                 first: segment.rows_before_unit,
-                count: segment.rows() - segment.rows_before_unit,
+                count: segment.rows.rows() - segment.rows_before_unit,
             })
             .filter(|range| range.count > 0)
             .collect()
     }
 
     /// One record to one row, or the reject it is.
-    fn record(&mut self, record: &[u8], checks: Checks) -> Result<Result<(), Reject>, IngestError> {
-        if !checks.utf8 && std::str::from_utf8(record).is_err() {
+    fn record(&mut self, record: &[u8]) -> Result<Result<(), Reject>, IngestError> {
+        self.marks.look(record);
+        if !self.marks.ascii && simdutf8::basic::from_utf8(record).is_err() {
             return Ok(Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes")));
         }
         let forced = self.config.format == SourceFormat::EnvoyJson;
-        let time = match self.parser.scan(record, checks.plain, forced) {
+        let time = match self.parser.scan_marked(record, &self.marks, forced) {
             Ok(time) => time,
             Err(reject) => return Ok(Err(reject)),
         };
@@ -219,24 +223,48 @@ impl DeliveryBuilder {
                 return Ok(Err(Reject::new(Reason::TooManyDates, detail)));
             }
             let id = SegmentId::of(self.delivery, date);
-            let segment = Segment {
-                id,
-                columns: EventColumns::new(),
-                batch_bytes: 0,
-                encoder: SegmentEncoder::new(id, date)?,
-                rows_before_unit: 0,
-            };
+            let mut rows = SegmentEncoder::new(id, date)?;
+            if self.segments.len() >= SEGMENTS_FEW {
+                rows.look_up_every(WAITING_ROWS_OF_MANY);
+            }
+            set_constants(&mut rows, id, &self.config, self.received_at_micros);
+            let segment = Segment { id, rows, rows_before_unit: 0 };
             self.segments.insert(date, segment);
         }
         let Some(segment) = self.segments.get_mut(&date) else { return Ok(Ok(())) };
-        self.parser.fill(record, time, &mut segment.columns);
-        segment.columns.end_row();
-        segment.batch_bytes += record.len();
-        if segment.columns.rows() >= BATCH_ROWS_MAX || segment.batch_bytes >= BATCH_BYTES_MAX {
-            let values = delivery_values(&self.config, self.received_at_micros);
-            flush(segment, &values)?;
+        self.parser.fill(record, time, &mut segment.rows);
+        self.bytes_since_look += record.len();
+        let row = i64::try_from(segment.rows.rows()).unwrap_or(i64::MAX);
+        segment.rows.int64(fields::SEGMENT_ROW, row);
+        segment.rows.end_row()?;
+        if self.bytes_since_look >= LOOK_BYTES {
+            self.bytes_since_look = 0;
+            self.bound_memory()?;
         }
         Ok(Ok(()))
+    }
+
+    /// Closes row groups, the largest first, while together they take too much memory: records of
+    /// many dates fill many segments at once.
+    fn bound_memory(&mut self) -> Result<(), IngestError> {
+        let mut sizes: Vec<(usize, &mut Segment)> = self
+            .segments
+            .values_mut()
+            .map(|segment| (segment.rows.memory_bytes(), segment))
+            .collect();
+        let mut all: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+        if all <= SEGMENTS_BYTES_MAX {
+            return Ok(());
+        }
+        sizes.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (bytes, segment) in sizes {
+            if all <= SEGMENTS_BYTES_MAX / 2 {
+                break;
+            }
+            segment.rows.close_group()?;
+            all -= bytes;
+        }
+        Ok(())
     }
 
     /// Keeps a record that is too long, in pieces; returns how many.
@@ -261,11 +289,9 @@ impl DeliveryBuilder {
     /// # Errors
     /// If a file can not be encoded or the manifest contradicts itself, a defect.
     pub fn finish(mut self) -> Result<Delivery, IngestError> {
-        let values = delivery_values(&self.config, self.received_at_micros);
         let mut files = Vec::with_capacity(self.segments.len());
-        for (_, mut segment) in std::mem::take(&mut self.segments) {
-            flush(&mut segment, &values)?;
-            files.push(segment.encoder.finish()?);
+        for segment in std::mem::take(&mut self.segments).into_values() {
+            files.push(segment.rows.finish()?);
         }
         let (quarantine, reject_examples) = self.rejects.finish()?;
         let quarantine: Vec<_> = quarantine.into_iter().collect();
@@ -291,24 +317,23 @@ impl DeliveryBuilder {
     }
 }
 
-fn delivery_values(config: &SourceConfig, received_at_micros: i64) -> DeliveryValues<'_> {
-    DeliveryValues {
-        ingest_time_micros: received_at_micros,
-        cluster: config.cluster.as_deref(),
-        transport: &config.transport,
-        transport_ref: config.transport_ref.as_deref(),
+/// Sets what all rows of a segment share.
+fn set_constants(
+    rows: &mut SegmentEncoder,
+    segment: SegmentId,
+    config: &SourceConfig,
+    received_at_micros: i64,
+) {
+    rows.constant(fields::SEGMENT, Constant::Text(segment.to_string()));
+    rows.constant(fields::INGEST_TIME, Constant::Int64(received_at_micros));
+    rows.constant(fields::TRANSPORT, Constant::Text(config.transport.clone()));
+    rows.constant(fields::SCHEMA_VERSION, Constant::Int32(SCHEMA_VERSION));
+    if let Some(cluster) = &config.cluster {
+        rows.constant(fields::K8S_CLUSTER, Constant::Text(cluster.clone()));
     }
-}
-
-/// Encodes the rows gathered for one segment.
-fn flush(segment: &mut Segment, values: &DeliveryValues<'_>) -> Result<(), IngestError> {
-    if segment.columns.rows() > 0 {
-        let first_row = segment.encoder.rows();
-        let batch = segment.columns.take_batch(segment.id, first_row, values)?;
-        segment.encoder.write(&batch)?;
+    if let Some(place) = &config.transport_ref {
+        rows.constant(fields::TRANSPORT_REF, Constant::Text(place.clone()));
     }
-    segment.batch_bytes = 0;
-    Ok(())
 }
 
 /// UTF-8's byte order mark, which some tools put before text.
@@ -324,23 +349,6 @@ fn whole_line<'a>(unit: &UnitBytes<'a>, offset: usize, length: usize) -> (usize,
     let end = offset + length;
     let end = end + usize::from(unit.bytes.get(end) == Some(&b'\r'));
     (start, &unit.bytes[start..end])
-}
-
-/// What is known of all records of a unit at once, so that no record is checked again.
-#[derive(Debug, Clone, Copy)]
-struct Checks {
-    utf8: bool,
-    /// No byte below 0x20 but newlines.
-    plain: bool,
-}
-
-impl Checks {
-    fn of(bytes: &[u8]) -> Self {
-        let control = bytes.chunks(4096).any(|chunk| {
-            chunk.iter().fold(false, |found, &byte| found | (byte < 0x20 && byte != b'\n'))
-        });
-        Self { utf8: simdutf8::basic::from_utf8(bytes).is_ok(), plain: !control }
-    }
 }
 
 /// The records of a unit: offset, bytes without the line end, and whether it is a whole record.

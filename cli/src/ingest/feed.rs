@@ -1,9 +1,10 @@
 //! The reading half of an ingestion, on a thread of its own: bytes to parts, parts to deliveries.
 //!
-//! Whatever the length of the input, it holds one part, and builds one delivery at most while the
-//! other half stores the one before: a delivery is begun only once the channel has a place for it,
-//! which it has when the other half took the last one out. Each part is a delivery of its own: a segment is
-//! named after all units of its delivery, which of a stream are not known before its end.
+//! Whatever the length of the input, it holds the parts of one delivery, and builds one at most
+//! while the other half stores the one before: a delivery is begun only once the channel has a
+//! place for it, which it has when the other half took the last one out. A delivery has a few
+//! parts and not the whole input: a segment is named after all units of its delivery, which of a
+//! stream are not known before its end.
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -11,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use archive::Reader;
 use common::UnitId;
-use common::limits::PART_BYTES_MAX;
+use common::limits::DELIVERY_PARTS_BYTES_MAX;
 use ingest_fn::IngestError;
 use ingest_fn::decompress;
 use ingest_fn::parts::{Part, PartReader};
-use ingest_fn::pipeline::{Delivery, DeliveryBuilder, SourceConfig, UnitBytes};
+use ingest_fn::pipeline::{Delivery, DeliveryBuilder, SourceConfig};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Permit, Sender};
 
@@ -28,8 +29,15 @@ use crate::output::{count, counted};
 pub(crate) enum Fed {
     /// A delivery to store.
     Delivery(Box<Delivery>),
-    /// A unit of so many bytes that is in the archive already.
-    Held(u64),
+    /// Units that are in the archive already.
+    Held(Held),
+}
+
+/// Units that were skipped.
+#[derive(Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) units: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What stopped reading before the end.
@@ -60,8 +68,9 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&unit)
     }
 
-    fn add(&self, unit: UnitId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(unit);
+    fn add(&self, parts: &[Part]) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(parts.iter().map(|part| part.id));
     }
 }
 
@@ -104,30 +113,35 @@ impl Feed {
     ) -> Result<Option<(u64, io::Error)>, Failure> {
         let mut parts = PartReader::new(input);
         // One buffer for every part; pages of it that a short input never touches cost nothing.
-        let mut buffer = Vec::with_capacity(PART_BYTES_MAX);
+        let mut buffer = Vec::with_capacity(DELIVERY_PARTS_BYTES_MAX);
         loop {
             if self.interrupt.raised() || fed.is_closed() {
                 // Running again reads again what was not handed over.
                 return Ok(None);
             }
-            let part = match parts.next_part(&mut buffer) {
-                Ok(Some(part)) => part,
-                Ok(None) => return Ok(None),
+            let all = match parts.next_parts(&mut buffer) {
+                Ok(parts) if parts.is_empty() => return Ok(None),
+                Ok(parts) => parts,
                 Err(IngestError::Input { offset_bytes, source }) => {
                     return Ok(Some((offset_bytes, source)));
                 }
                 Err(e) => return Err(e.into()),
             };
+            let (held, new) = self.held(all)?;
+            let bytes = held.iter().map(|part| part.range.len() as u64).sum();
+            let held = Held { units: held.len() as u64, bytes };
             // The place comes before the delivery, or a third one could be alive: one being
             // stored, one in the channel, one waiting to get there. Nobody there means that the
-            // run is ending; the part counts as never read.
-            let Some(place) = self.place(fed) else { return Ok(None) };
-            place.send(if self.is_held(part.id)? {
-                Fed::Held(u64::try_from(buffer.len()).unwrap_or(u64::MAX))
-            } else {
-                self.seen.add(part.id);
-                Fed::Delivery(Box::new(self.build(part, &buffer)?))
-            });
+            // run is ending; the parts count as never read.
+            if held.units > 0 {
+                let Some(place) = self.place(fed) else { return Ok(None) };
+                place.send(Fed::Held(held));
+            }
+            if !new.is_empty() {
+                let Some(place) = self.place(fed) else { return Ok(None) };
+                self.seen.add(&new);
+                place.send(Fed::Delivery(Box::new(self.build(&new, &buffer)?)));
+            }
         }
     }
 
@@ -136,25 +150,23 @@ impl Feed {
         self.runtime.block_on(fed.reserve()).ok()
     }
 
-    fn build(&self, part: Part, bytes: &[u8]) -> Result<Delivery, Failure> {
+    fn build(&self, parts: &[Part], buffer: &[u8]) -> Result<Delivery, Failure> {
         let received_at_micros = crate::doors::now_micros()?;
-        let mut builder =
-            DeliveryBuilder::new(self.config.clone(), vec![part.id], received_at_micros)?;
-        builder.add_unit(UnitBytes {
-            bytes,
-            sha256: part.sha256,
-            offset_bytes: part.offset_bytes,
-            continues_record: part.continues_record,
-            cut_record: part.cut_record,
-        })?;
+        let units = parts.iter().map(|part| part.id).collect();
+        let mut builder = DeliveryBuilder::new(self.config.clone(), units, received_at_micros)?;
+        for part in parts {
+            builder.add_unit(part.unit(buffer))?;
+        }
         Ok(builder.finish()?)
     }
 
-    fn is_held(&self, unit: UnitId) -> Result<bool, Failure> {
-        if self.seen.has(unit) {
-            return Ok(true);
-        }
-        let held = self.runtime.block_on(self.reader.held(&[unit]))?;
-        Ok(held.first().copied().unwrap_or(false))
+    /// Tells the parts that the archive has, or that this run has handed over, from new ones.
+    fn held(&self, parts: Vec<Part>) -> Result<(Vec<Part>, Vec<Part>), Failure> {
+        let ids: Vec<UnitId> = parts.iter().map(|part| part.id).collect();
+        let held = self.runtime.block_on(self.reader.held(&ids))?;
+        let mut answers = held.into_iter();
+        Ok(parts
+            .into_iter()
+            .partition(|part| answers.next().unwrap_or(false) || self.seen.has(part.id)))
     }
 }

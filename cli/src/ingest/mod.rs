@@ -74,9 +74,9 @@ impl Ingestor {
             };
             match fed {
                 Some(Fed::Delivery(delivery)) => self.store(name, *delivery, summary).await?,
-                Some(Fed::Held(bytes)) => {
-                    summary.units_already_held += 1;
-                    summary.bytes += bytes;
+                Some(Fed::Held(held)) => {
+                    summary.units_already_held += held.units;
+                    summary.bytes += held.bytes;
                 }
                 None => break,
             }

@@ -1,9 +1,11 @@
 //! Inputs into an archive on disk: twice, broken, bounded, interrupted.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use archive::{Archive, Location, Mode, StoreOptions};
 use common::commit::Genesis;
+use common::limits::PART_BYTES_MAX;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use query_fn::rows::{Destination, Format as Rows};
@@ -16,7 +18,11 @@ use crate::query;
 const EVENTS: u64 = 2_000;
 
 fn log() -> Vec<u8> {
-    let mut generator = Generator::new(Config { events: EVENTS, ..Config::default() }).unwrap();
+    log_of(EVENTS)
+}
+
+fn log_of(events: u64) -> Vec<u8> {
+    let mut generator = Generator::new(Config { events, ..Config::default() }).unwrap();
     let mut log = Vec::new();
     while generator.next_line(&mut log).is_some() {}
     log
@@ -62,6 +68,31 @@ async fn the_same_input_again_adds_nothing_however_it_is_compressed() {
         assert_eq!((again.events, again.units, again.units_already_held), (0, 0, 1));
     }
     assert_eq!(rows(&archive).await, EVENTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_grew_repeats_its_last_part_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let whole = log_of(30_000);
+    let newline = |at: usize| whole[..at].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    // Two full parts and a short one; grown, the third is full and a fourth begins.
+    let before = &whole[..newline(PART_BYTES_MAX * 5 / 2)];
+    assert!(whole.len() > PART_BYTES_MAX * 3 && whole.len() < PART_BYTES_MAX * 4);
+    let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    let first =
+        ingest(&Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false)), before.to_vec()).await;
+    assert_eq!((first.units, first.units_already_held, first.events), (3, 0, lines(before)));
+    // All parts are one delivery: one file a date.
+    let snapshot = archive.reader().snapshot(Mode::Fresh).await.unwrap();
+    let dates: BTreeSet<_> = snapshot.files.iter().map(|file| file.entry.event_date).collect();
+    assert_eq!(snapshot.files.len(), dates.len());
+    let grown =
+        ingest(&Ingestor::new(&archive, u64::MAX, Interrupt::fixed(false)), whole.clone()).await;
+    let second_cut = newline(newline(PART_BYTES_MAX) + PART_BYTES_MAX);
+    let repeated = lines(&whole[second_cut..]);
+    assert_eq!((grown.units, grown.units_already_held, grown.events), (2, 2, repeated));
+    assert_eq!(rows(&archive).await, first.events + grown.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! A parser returns rows or a reject, never an error that costs a neighbour.
 
 pub mod envoy;
+pub mod event;
 pub mod fields;
 pub mod istio;
 pub mod json;

@@ -29,10 +29,15 @@ fn cut(bytes: &[u8], max: usize, step: usize) -> Vec<(Part, Vec<u8>)> {
     let mut reader = PartReader::with_part_bytes_max(slow, max);
     let mut buffer = Vec::new();
     let mut parts = Vec::new();
-    while let Some(part) = reader.next_part(&mut buffer).unwrap() {
-        parts.push((part, buffer.clone()));
+    loop {
+        let some = reader.next_parts(&mut buffer).unwrap();
+        if some.is_empty() {
+            return parts;
+        }
+        assert!(some.len() <= DELIVERY_PARTS_MAX);
+        parts
+            .extend(some.into_iter().map(|part| (part.clone(), part.unit(&buffer).bytes.to_vec())));
     }
-    parts
 }
 
 /// The slow, obvious way: the last newline within the limit, else the limit.
@@ -99,8 +104,8 @@ fn what_was_read_before_an_error_comes_first() {
     let slow = Slow { bytes: b"a\nbb\nccc".to_vec(), at: 0, step: 4, error: true };
     let mut reader = PartReader::new(slow);
     let mut buffer = Vec::new();
-    assert!(reader.next_part(&mut buffer).unwrap().is_some());
+    assert_eq!(reader.next_parts(&mut buffer).unwrap().len(), 1);
     assert_eq!(buffer, b"a\nbb\n");
-    let error = reader.next_part(&mut buffer).unwrap_err();
+    let error = reader.next_parts(&mut buffer).unwrap_err();
     assert_eq!(error.to_string(), "input: at decoded byte 5: broken");
 }

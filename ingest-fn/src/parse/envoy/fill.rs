@@ -11,7 +11,7 @@ use super::Outcome;
 use super::keys::{self as k, Shape};
 use super::network::Network;
 use super::verdict::{Facts, TlsFailure, Verdict, decide};
-use crate::columns::EventColumns;
+use crate::parse::event::Row;
 use crate::parse::fields as f;
 use crate::parse::istio::{self, Direction};
 use crate::parse::json::{Kind, Scanner, Slot};
@@ -54,11 +54,11 @@ const ATTRIBUTE_KEYS: &[usize] = &[
 ];
 
 /// One record on its way into one row.
-pub(super) struct Fill<'a> {
+pub(super) struct Fill<'a, R> {
     pub(super) scanner: &'a Scanner,
     pub(super) record: &'a [u8],
     pub(super) shape: Shape,
-    pub(super) columns: &'a mut EventColumns,
+    pub(super) columns: &'a mut R,
     pub(super) attributes: &'a mut Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Who<'a> {
     pub(super) peer_key_present: bool,
 }
 
-impl<'a> Fill<'a> {
+impl<'a, R: Row> Fill<'a, R> {
     pub(super) fn slot(&self, key: usize) -> Slot {
         self.scanner.slot(key)
     }
@@ -130,7 +130,7 @@ impl<'a> Fill<'a> {
     }
 
     pub(super) fn times(&mut self, event_time_micros: i64) {
-        self.columns.time(f::EVENT_TIME, event_time_micros);
+        self.columns.int64(f::EVENT_TIME, event_time_micros);
         self.columns.text(f::EVENT_TIME_SOURCE, b"payload");
         let start_time = self.text(k::START_TIME);
         let canonical = start_time.as_deref().is_some_and(|text| match self.shape {
@@ -268,6 +268,9 @@ impl<'a> Fill<'a> {
                 self.attribute_unless_null(k::STREAM_ID);
             }
         }
+        if self.shape == Shape::Default {
+            return;
+        }
         let trace = self.text(k::TRACE_ID);
         let parent = self.text(k::TRACEPARENT).map(|text| text.to_ascii_lowercase());
         let parsed = parent.as_deref().and_then(split_traceparent);
@@ -290,6 +293,10 @@ impl<'a> Fill<'a> {
 
     /// Identities of both ends, certificates and token claims.
     pub(super) fn identity(&mut self, direction: Option<Direction>, jwt: &mut Scanner) -> Who<'a> {
+        if self.shape == Shape::Default {
+            // None of these keys is among the default ones.
+            return Who { jwt_subject: None, peer: None, peer_key_present: false };
+        }
         let outbound = direction == Some(Direction::Outbound);
         let peer = self.text(k::DOWNSTREAM_PEER_URI_SAN);
         if outbound {
@@ -332,7 +339,7 @@ impl<'a> Fill<'a> {
         let end = self.text(k::DOWNSTREAM_PEER_CERT_V_END);
         let micros = end.as_deref().and_then(time::parse_rfc3339);
         if let Some(micros) = micros {
-            self.columns.time(f::PEER_CERT_NOT_AFTER, micros);
+            self.columns.int64(f::PEER_CERT_NOT_AFTER, micros);
         }
         match (end, micros) {
             (Some(text), Some(micros)) if time::is_canonical_millis(&text, micros) => {}
@@ -610,7 +617,11 @@ impl<'a> Fill<'a> {
                 self.attribute(k::PROTOCOL);
             }
             Some(text) => {
-                let lower = text.to_ascii_lowercase();
+                let lower: Cow<'_, [u8]> = match &*text {
+                    b"HTTP/1.1" => Cow::Borrowed(b"http/1.1"),
+                    b"HTTP/2" => Cow::Borrowed(b"http/2"),
+                    other => Cow::Owned(other.to_ascii_lowercase()),
+                };
                 self.columns.text(f::NETWORK_PROTOCOL, &lower);
                 let exact = lower.starts_with(b"http/") && !text.iter().any(u8::is_ascii_lowercase);
                 if !exact {
@@ -628,8 +639,11 @@ impl<'a> Fill<'a> {
 
     /// Fields without a column, known and unknown.
     pub(super) fn leftovers(&mut self) {
-        for &key in ATTRIBUTE_KEYS {
-            self.attribute_unless_null(key);
+        if self.shape != Shape::Default {
+            // None of these keys is among the default ones.
+            for &key in ATTRIBUTE_KEYS {
+                self.attribute_unless_null(key);
+            }
         }
         for (key, value) in self.scanner.extras(self.record) {
             self.attributes.push(if self.attributes.is_empty() { b'{' } else { b',' });

@@ -15,11 +15,12 @@ mod verdict;
 
 use common::event::EventKind;
 
-use crate::columns::EventColumns;
+use crate::parse::event::Row;
 use crate::parse::fields as f;
 use crate::parse::json::{Kind, Scanner};
 use crate::parse::time;
 use crate::reject::{Reason, Reject};
+use crate::scan::Marks;
 use keys::Shape;
 
 pub use rebuild::rebuild;
@@ -64,6 +65,22 @@ impl EnvoyParser {
     /// A reject, if the record is no JSON object, not Envoy's, or has no time.
     pub fn scan(&mut self, record: &[u8], plain: bool, forced: bool) -> Result<i64, Reject> {
         self.scanner.scan(record, plain)?;
+        self.identify(record, forced)
+    }
+
+    /// As [`EnvoyParser::scan`], with a look at the record taken before.
+    pub(crate) fn scan_marked(
+        &mut self,
+        record: &[u8],
+        marks: &Marks,
+        forced: bool,
+    ) -> Result<i64, Reject> {
+        self.scanner.scan_quoted(record, marks.plain, marks.quotes())?;
+        self.identify(record, forced)
+    }
+
+    /// The event time of the record scanned last, if it is one of Envoy's.
+    fn identify(&self, record: &[u8], forced: bool) -> Result<i64, Reject> {
         if !forced && !self.looks_like_envoy() {
             return Err(Reject::new(
                 Reason::UnknownFormat,
@@ -100,7 +117,7 @@ impl EnvoyParser {
 
     /// Writes the columns of the record scanned last into the row in hand. The columns that are
     /// the same for a whole delivery are the pipeline's.
-    pub fn fill(&mut self, record: &[u8], event_time_micros: i64, columns: &mut EventColumns) {
+    pub fn fill(&mut self, record: &[u8], event_time_micros: i64, columns: &mut impl Row) {
         self.attributes.clear();
         let shape = Shape::of(self.scanner.present());
         let mut fill = fill::Fill {

@@ -1,10 +1,11 @@
 //! Addresses of an Envoy record: who connected to whom, seen from which side.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::fill::Fill;
 use super::keys as k;
+use crate::parse::event::Row;
 use crate::parse::fields as f;
 use crate::parse::istio::{self, Direction};
 use crate::parse::json::Kind;
@@ -40,12 +41,36 @@ pub(super) fn split_address(text: &[u8]) -> Option<Address<'_>> {
         let exact = canonical_port && ip.as_bytes() == inside;
         return Some(Address { ip: Cow::Owned(ip.into_bytes()), port, exact });
     }
-    // Only the canonical form of an IPv4 address parses.
-    std::str::from_utf8(host).ok()?.parse::<Ipv4Addr>().ok()?;
+    if !is_ipv4(host) {
+        return None;
+    }
     Some(Address { ip: Cow::Borrowed(host), port, exact: canonical_port })
 }
 
-impl Fill<'_> {
+/// Whether a text is an IPv4 address in its only form: four numbers below 256 without leading
+/// zeros.
+fn is_ipv4(text: &[u8]) -> bool {
+    let (mut dots, mut digits, mut number) = (0, 0, 0u16);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                if digits > 0 && number == 0 {
+                    return false;
+                }
+                number = number * 10 + u16::from(byte - b'0');
+                digits += 1;
+                if number > 255 {
+                    return false;
+                }
+            }
+            b'.' if digits > 0 && dots < 3 => (dots, digits, number) = (dots + 1, 0, 0),
+            _ => return false,
+        }
+    }
+    dots == 3 && digits > 0
+}
+
+impl<R: Row> Fill<'_, R> {
     /// Fills addresses, cluster, direction and the services they name.
     pub(super) fn network(&mut self) -> Network {
         let cluster_text = self.text(k::UPSTREAM_CLUSTER);
@@ -135,4 +160,35 @@ fn without_port(authority: &[u8]) -> &[u8] {
     let is_port = port.iter().all(u8::is_ascii_digit);
     let bracketed = host.starts_with(b"[") && host.ends_with(b"]");
     if is_port && (bracketed || !host.contains(&b':')) { host } else { authority }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn ipv4_addresses_are_those_of_the_standard_library() {
+        let bytes =
+            ["", "0", "00", "1", "10", "25", "255", "256", "300", "01", "9999", "a", "-1", " 1"];
+        for first in bytes {
+            for second in bytes {
+                for text in [
+                    format!("{first}.{second}.1.1"),
+                    format!("1.1.{first}.{second}"),
+                    format!("{first}.{second}.1"),
+                    format!("1.{first}.{second}.1.1"),
+                    format!("{first}{second}"),
+                    format!("1.1.1.{first}."),
+                ] {
+                    assert_eq!(
+                        is_ipv4(text.as_bytes()),
+                        text.parse::<Ipv4Addr>().is_ok(),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
 }

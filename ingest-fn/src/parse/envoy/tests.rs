@@ -2,34 +2,44 @@
 
 use std::collections::BTreeMap;
 
+use archive::SegmentEncoder;
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use common::DeliveryId;
 use common::Sha256Digest;
 use common::date::EventDate;
 use common::ids::SegmentId;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::*;
-use crate::columns::DeliveryValues;
 
 fn batch_of(records: &[&str]) -> RecordBatch {
     let mut parser = EnvoyParser::new();
-    let mut columns = EventColumns::new();
-    for record in records {
-        let time = parser.scan(record.as_bytes(), false, true).unwrap_or_else(|reject| {
-            panic!("{record}: {reject:?}");
-        });
-        parser.fill(record.as_bytes(), time, &mut columns);
-        columns.end_row();
-    }
-    let segment = SegmentId::of(DeliveryId(Sha256Digest::of(b"t")), EventDate::of_micros(0));
-    let values = DeliveryValues {
-        ingest_time_micros: 0,
-        cluster: None,
-        transport: "file",
-        transport_ref: None,
-    };
-    columns.take_batch(segment, 0, &values).unwrap()
+    let batches: Vec<RecordBatch> =
+        (0..).zip(records).map(|(row, record)| batch_of_one(&mut parser, row, record)).collect();
+    concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+/// A record's row, through a file of its own, since a file holds one date.
+fn batch_of_one(parser: &mut EnvoyParser, row: i64, record: &str) -> RecordBatch {
+    let time = parser.scan(record.as_bytes(), false, true).unwrap_or_else(|reject| {
+        panic!("{record}: {reject:?}");
+    });
+    let date = EventDate::of_micros(time);
+    let segment = SegmentId::of(DeliveryId(Sha256Digest::of(b"t")), date);
+    let mut rows = SegmentEncoder::new(segment, date).unwrap();
+    parser.fill(record.as_bytes(), time, &mut rows);
+    // What the pipeline adds.
+    rows.text(f::SEGMENT, b"s");
+    rows.int64(f::SEGMENT_ROW, row);
+    rows.int64(f::INGEST_TIME, 0);
+    rows.text(f::TRANSPORT, b"file");
+    rows.int32(f::SCHEMA_VERSION, 1);
+    rows.end_row().unwrap();
+    let bytes = rows.finish().unwrap().bytes;
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
+    reader.next().unwrap().unwrap()
 }
 
 /// The oracle: serde_json's own reading, with numbers by their text.

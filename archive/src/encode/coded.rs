@@ -1,0 +1,473 @@
+//! A column by dictionary: each value is looked up once, when it comes, in its row group's.
+//!
+//! The library's writer would hash every value of every column a second time. Here a value that
+//! repeats its predecessor costs one comparison, and a page of a constant column a few bytes.
+//! Where values hardly repeat, they are stored plainly.
+
+use std::hash::{BuildHasher, Hasher};
+
+use bytes::Bytes;
+use common::bytes::same;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+
+use super::chunk::{Bounds, DataPage, DictionaryPage, Encoded, statistics};
+use super::hybrid;
+use super::valid::Valid;
+
+/// Largest dictionary, in bytes; what comes after is stored plainly. The library's own bound.
+const DICTIONARY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest page of plain values, in bytes: what a reader decodes for one row of them.
+const PLAIN_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Values that wait to be looked up, at most so many bytes of a column and one value.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// So few values are coded in any case.
+const FEW_VALUES: usize = 8;
+
+/// Compresses pages.
+pub(super) type Compressor = zstd::bulk::Compressor<'static>;
+
+/// What the values are, as Parquet stores them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Physical {
+    /// Text: bytes behind their length, in the order of bytes.
+    Text,
+    /// Four bytes, the lowest first.
+    Int32,
+    /// Eight bytes, the lowest first.
+    Int64,
+}
+
+impl Physical {
+    /// The number that such bytes are.
+    pub(super) fn number(self, bytes: &[u8]) -> i64 {
+        match self {
+            Self::Text => 0,
+            Self::Int32 => bytes.first_chunk().map_or(0, |four| i32::from_le_bytes(*four).into()),
+            Self::Int64 => bytes.first_chunk().map_or(0, |eight| i64::from_le_bytes(*eight)),
+        }
+    }
+
+    /// Whether one value comes before another.
+    fn less(self, a: &[u8], b: &[u8]) -> bool {
+        match self {
+            Self::Text => a < b,
+            Self::Int32 | Self::Int64 => self.number(a) < self.number(b),
+        }
+    }
+
+    /// Smallest and largest of some values.
+    fn bounds<'a>(self, mut values: impl Iterator<Item = &'a [u8]>) -> Option<Bounds> {
+        let first = values.next()?;
+        let (min, max) = values.fold((first, first), |(min, max), value| {
+            if self.less(value, min) {
+                (value, max)
+            } else if self.less(max, value) {
+                (min, value)
+            } else {
+                (min, max)
+            }
+        });
+        Some((min.to_vec(), max.to_vec()))
+    }
+
+    /// Appends a value in PLAIN encoding, and says where it lies.
+    #[inline]
+    fn push(self, plain: &mut Vec<u8>, value: &[u8]) -> (u32, u32) {
+        let length = narrow(value.len());
+        if self == Self::Text {
+            plain.extend_from_slice(&length.to_le_bytes());
+        }
+        let start = narrow(plain.len());
+        plain.extend_from_slice(value);
+        (start, length)
+    }
+}
+
+/// The values of one row group.
+#[derive(Debug)]
+pub(super) struct CodedChunk {
+    physical: Physical,
+    /// Rows in finished pages.
+    rows: usize,
+    /// Rows of the page in hand.
+    valid: Valid,
+    nulls: usize,
+    dictionary: Dictionary,
+    values: Values,
+    waiting: Waiting,
+    pages: Vec<DataPage>,
+}
+
+/// The values of the page in hand.
+#[derive(Debug)]
+enum Values {
+    /// By their codes in the dictionary.
+    Coded(Vec<u32>),
+    /// As Parquet's PLAIN encoding, once a dictionary does not pay.
+    Plain(Vec<u8>),
+}
+
+/// Values that wait to be looked up: some hundred at once, so that a column's dictionary is in the
+/// cache while it is asked, and that one look-up need not wait for the one before.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Each value behind its length; a value that repeats its predecessor stands once.
+    values: Vec<u8>,
+    /// How often each stands for itself.
+    repeats: Vec<u32>,
+    /// Where the last one begins.
+    last: usize,
+    /// Look-ups for which values are not compared with their predecessors, which they hardly
+    /// repeated.
+    uncompared: u8,
+}
+
+impl Waiting {
+    /// Adds a value.
+    #[inline]
+    fn push(&mut self, value: &[u8]) {
+        if self.uncompared == 0
+            && let Some(repeats) = self.repeats.last_mut()
+            && same(&self.values[self.last..], value)
+        {
+            *repeats += 1;
+            return;
+        }
+        let (start, _) = Physical::Text.push(&mut self.values, value);
+        self.last = start as usize;
+        self.repeats.push(1);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.values.capacity() + self.repeats.capacity() * size_of::<u32>()
+    }
+
+    /// Forgets the values, once they are looked up.
+    fn clear(&mut self) {
+        let all: usize = self.repeats.iter().map(|&repeats| repeats as usize).sum();
+        self.uncompared = match self.uncompared {
+            // Now and then comparing is tried again.
+            0 if all < 2 * self.repeats.len() => 15,
+            left => left.saturating_sub(1),
+        };
+        self.values.clear();
+        self.repeats.clear();
+    }
+}
+
+impl CodedChunk {
+    /// An empty chunk. `seed` keeps whoever writes log lines from choosing values that collide in
+    /// the dictionary.
+    pub(super) fn new(physical: Physical, seed: u64) -> Self {
+        Self {
+            physical,
+            rows: 0,
+            valid: Valid::default(),
+            nulls: 0,
+            dictionary: Dictionary::new(physical, seed),
+            values: Values::Coded(Vec::new()),
+            waiting: Waiting::default(),
+            pages: Vec::new(),
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Coded(codes) => codes.capacity() * size_of::<u32>(),
+            Values::Plain(plain) => plain.capacity(),
+        };
+        let pages: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
+        values + pages + self.waiting.memory_bytes() + self.dictionary.memory_bytes()
+    }
+
+    /// Whether the values are of this sort.
+    #[inline]
+    pub(super) fn is(&self, physical: Physical) -> bool {
+        self.physical == physical
+    }
+
+    /// Sets the value of `row`; returns whether the page in hand is to be finished. A row keeps
+    /// its first value.
+    #[inline]
+    pub(super) fn set(&mut self, row: usize, value: &[u8]) -> bool {
+        let next = self.rows + self.valid.rows();
+        if row != next {
+            if row < next {
+                return false;
+            }
+            self.valid.pad(row - next);
+        }
+        self.valid.value();
+        self.waiting.push(value);
+        self.waiting.values.len() >= WAITING_BYTES_MAX
+    }
+
+    /// Gives the rows up to `row` that have none yet this value.
+    pub(super) fn fill(&mut self, row: usize, value: &[u8]) {
+        let missing = row.saturating_sub(self.rows + self.valid.rows());
+        for _ in 0..missing {
+            self.valid.value();
+            self.waiting.push(value);
+        }
+    }
+
+    /// Looks up what waits; returns whether the page in hand is to be finished.
+    pub(super) fn look_up(&mut self) -> bool {
+        let waiting = std::mem::take(&mut self.waiting);
+        let values = PlainValues(Physical::Text, &waiting.values);
+        for (value, &repeats) in values.zip(&waiting.repeats) {
+            match &mut self.values {
+                Values::Coded(codes) => {
+                    let code = self.dictionary.code(value);
+                    match repeats {
+                        1 => codes.push(code),
+                        _ => codes.resize(codes.len() + repeats as usize, code),
+                    }
+                    if self.dictionary.plain.len() > DICTIONARY_BYTES_MAX {
+                        self.store_plainly();
+                    }
+                }
+                Values::Plain(plain) => {
+                    for _ in 0..repeats {
+                        self.physical.push(plain, value);
+                    }
+                }
+            }
+        }
+        self.waiting = waiting;
+        self.waiting.clear();
+        matches!(&self.values, Values::Plain(plain) if plain.len() >= PLAIN_PAGE_BYTES)
+    }
+
+    /// Turns the page in hand to plain values, and all that follow.
+    fn store_plainly(&mut self) {
+        if let Values::Coded(codes) = &self.values {
+            let mut plain = Vec::new();
+            for &code in codes {
+                self.physical.push(&mut plain, self.dictionary.value(code));
+            }
+            self.values = Values::Plain(plain);
+        }
+        if self.pages.is_empty() {
+            self.dictionary.clear();
+        }
+    }
+
+    /// Finishes the page in hand, up to `row`.
+    pub(super) fn finish_page(
+        &mut self,
+        row: usize,
+        nullable: bool,
+        compressor: &mut Compressor,
+    ) -> Result<(), ParquetError> {
+        self.valid.pad(row - self.rows - self.valid.rows());
+        let rows = self.valid.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let nulls = self.valid.nulls();
+        self.look_up();
+        if let Values::Coded(codes) = &self.values {
+            let values = codes.len();
+            let hardly_repeat = self.dictionary.places.len() * 4 > values * 3;
+            if self.pages.is_empty() && hardly_repeat && values > FEW_VALUES {
+                self.store_plainly();
+            }
+        }
+        let mut body = Vec::new();
+        if nullable {
+            self.valid.levels(&mut body);
+        }
+        let (encoding, bounds) = match &mut self.values {
+            Values::Coded(codes) => {
+                let largest = self.dictionary.places.len().saturating_sub(1);
+                let width = hybrid::bit_width(u32::try_from(largest).unwrap_or(u32::MAX));
+                body.push(width);
+                hybrid::encode(codes, width, &mut body);
+                let bounds = self.dictionary.bounds(codes);
+                codes.clear();
+                (Encoding::RLE_DICTIONARY, bounds)
+            }
+            Values::Plain(plain) => {
+                body.extend_from_slice(plain);
+                let bounds = self.physical.bounds(PlainValues(self.physical, plain));
+                plain.clear();
+                (Encoding::PLAIN, bounds)
+            }
+        };
+        let uncompressed_bytes = body.len();
+        let bytes = compressed(compressor, &body)?;
+        self.pages.push(DataPage { bytes, uncompressed_bytes, encoding, rows, nulls, bounds });
+        self.nulls += nulls;
+        self.rows += rows;
+        self.valid.clear();
+        Ok(())
+    }
+
+    /// Rows without a value, in finished pages.
+    pub(super) const fn nulls(&self) -> usize {
+        self.nulls
+    }
+
+    /// The column, its last page being finished. `index`: pages have bounds of their own.
+    pub(super) fn close(
+        self,
+        index: bool,
+        bounds_bytes_max: usize,
+        compressor: &mut Compressor,
+    ) -> Result<Encoded, ParquetError> {
+        let of_pages = self.pages.iter().filter_map(|page| page.bounds.as_ref());
+        let least = self.physical.bounds(of_pages.clone().map(|(min, _)| min.as_slice()));
+        let most = self.physical.bounds(of_pages.map(|(_, max)| max.as_slice()));
+        let bounds = least.zip(most).map(|((min, _), (_, max))| (min, max));
+        let statistics = statistics(self.physical, bounds, self.nulls, bounds_bytes_max);
+        let values = self.dictionary.places.len();
+        let dictionary = if values == 0 {
+            None
+        } else {
+            let plain = &self.dictionary.plain;
+            let bytes = compressed(compressor, plain)?;
+            Some(DictionaryPage { bytes, uncompressed_bytes: plain.len(), values })
+        };
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        Ok(Encoded { compression, dictionary, pages: self.pages, statistics, index })
+    }
+}
+
+fn compressed(compressor: &mut Compressor, bytes: &[u8]) -> Result<Bytes, ParquetError> {
+    Ok(compressor.compress(bytes)?.into())
+}
+
+/// Distinct values, by code in the order in which they came.
+struct Dictionary {
+    physical: Physical,
+    /// The dictionary page.
+    plain: Vec<u8>,
+    /// Where in it each value lies.
+    places: Vec<(u32, u32)>,
+    codes: HashTable<(u32, u32)>,
+    hash: FixedState,
+}
+
+impl std::fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dictionary").field("values", &self.places.len()).finish_non_exhaustive()
+    }
+}
+
+impl Dictionary {
+    fn new(physical: Physical, seed: u64) -> Self {
+        Self {
+            physical,
+            plain: Vec::new(),
+            places: Vec::new(),
+            codes: HashTable::new(),
+            hash: FixedState::with_seed(seed),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.plain = Vec::new();
+        self.places = Vec::new();
+        self.codes = HashTable::new();
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.plain.capacity()
+            + self.places.capacity() * size_of::<(u32, u32)>()
+            + self.codes.capacity() * size_of::<(u32, u32)>()
+    }
+
+    fn value(&self, code: u32) -> &[u8] {
+        self.places.get(code as usize).map_or(&[], |&place| at(&self.plain, place))
+    }
+
+    /// The code of a value, new or known.
+    #[inline]
+    fn code(&mut self, value: &[u8]) -> u32 {
+        let hash = of_value(&self.hash, value);
+        let (plain, places) = (&self.plain, &self.places);
+        // Half of each hash is kept, so that few wrong values are compared by their bytes.
+        let [low, _] = halves(hash);
+        let known = self.codes.find(hash, |&(known, code)| {
+            known == low
+                && places.get(code as usize).is_some_and(|&place| same(at(plain, place), value))
+        });
+        if let Some(&(_, code)) = known {
+            return code;
+        }
+        let code = narrow(self.places.len());
+        self.places.push(self.physical.push(&mut self.plain, value));
+        let (plain, places, hash_of) = (&self.plain, &self.places, &self.hash);
+        let again = |&(_, code): &(u32, u32)| {
+            let value = places.get(code as usize).map_or(&[][..], |&place| at(plain, place));
+            of_value(hash_of, value)
+        };
+        self.codes.insert_unique(hash, (low, code), again);
+        code
+    }
+
+    /// Smallest and largest of the values that these codes name.
+    fn bounds(&self, codes: &[u32]) -> Option<Bounds> {
+        let mut named = vec![false; self.places.len()];
+        for &code in codes {
+            if let Some(named) = named.get_mut(code as usize) {
+                *named = true;
+            }
+        }
+        let named = self.places.iter().zip(named).filter(|(_, named)| *named);
+        self.physical.bounds(named.map(|(&place, _)| at(&self.plain, place)))
+    }
+}
+
+#[inline]
+fn of_value(hash: &FixedState, value: &[u8]) -> u64 {
+    let mut hasher = hash.build_hasher();
+    hasher.write(value);
+    hasher.finish()
+}
+
+/// The low and the high half.
+#[inline]
+fn halves(hash: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+}
+
+#[inline]
+fn at(plain: &[u8], (start, length): (u32, u32)) -> &[u8] {
+    plain.get(start as usize..).and_then(|rest| rest.get(..length as usize)).unwrap_or_default()
+}
+
+/// The length, which a page can not exceed by far.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Values in PLAIN encoding, one after the other.
+struct PlainValues<'a>(Physical, &'a [u8]);
+
+impl<'a> Iterator for PlainValues<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = match self.0 {
+            Physical::Text => {
+                let (length, rest) = self.1.split_first_chunk::<4>()?;
+                (u32::from_le_bytes(*length) as usize, rest)
+            }
+            Physical::Int32 => (4, self.1),
+            Physical::Int64 => (8, self.1),
+        };
+        let (value, rest) = rest.split_at_checked(length)?;
+        self.1 = rest;
+        Some(value)
+    }
+}
