@@ -12,6 +12,7 @@ pub mod held;
 pub mod location;
 pub mod log;
 pub mod options;
+pub mod rejects;
 #[cfg(any(test, feature = "fault"))]
 pub mod sample;
 pub mod seats;

@@ -1,7 +1,8 @@
 //! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
 //!
-//! `generate EVENTS SEED FILE` writes a workload, `ingest FILE` runs it and prints one JSON line:
-//! events, bytes in, bytes out, CPU seconds, peak memory. `bench/ingest.py` runs it beside DuckDB.
+//! `generate EVENTS SEED FORMAT FILE` writes a workload, `ingest FILE` runs it and prints one JSON
+//! line: events, bytes in, bytes out, CPU seconds, peak memory. `bench/ingest.py` runs it beside
+//! DuckDB, `bench/formats.py` once for each source format.
 #![expect(clippy::print_stdout, reason = "the result goes to standard output")]
 
 use std::error::Error;
@@ -22,11 +23,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["generate", events, seed, format, file] => {
             generate(events.parse()?, seed.parse()?, format, file)
         }
-        ["ingest", file] => ingest(file, None),
-        ["ingest", file, output] => ingest(file, Some(output)),
+        ["ingest", file] => ingest("auto", file, None),
+        ["ingest", file, output] => ingest("auto", file, Some(output)),
+        ["ingest-as", source, file] => ingest(source, file, None),
         _ => {
-            let usage =
-                "usage: generate EVENTS SEED default|extended|mixed FILE | ingest FILE [OUTPUT]";
+            let usage = "usage: generate EVENTS SEED default|extended|mixed FILE | ingest FILE [OUTPUT] | \
+                 ingest-as SOURCE FILE";
             Err(usage.into())
         }
     }
@@ -54,15 +56,15 @@ fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<
     Ok(())
 }
 
-fn ingest(file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
+fn ingest(source: &str, file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
     let before = cpu_seconds()?;
     let mut parts = PartReader::new(File::open(file)?);
     let mut buffer = Vec::new();
     let config = SourceConfig {
+        format: source.parse()?,
         cluster: Some("prod-eu-1".to_owned()),
         transport: "file".to_owned(),
         transport_ref: Some("bench".to_owned()),
-        ..SourceConfig::default()
     };
     let (mut bytes, mut events, mut rejects, mut stored, mut files) =
         (0u64, 0u64, 0u64, 0u64, 0u64);

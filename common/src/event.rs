@@ -53,6 +53,22 @@ vocabulary! {
         Csrf = "csrf",
         /// The proxy, for a reason that is no rule.
         Proxy = "proxy",
+        /// A network policy of the cluster, as the proxy supposes.
+        NetworkPolicy = "network_policy",
+        /// An access control list, by a token.
+        Acl = "acl",
+        /// The server or application itself.
+        App = "app",
+        /// A rule about what a session may do.
+        Guardrail = "guardrail",
+        /// A person who was asked.
+        Review = "review",
+        /// Authorization by the Kubernetes apiserver, mostly its RBAC.
+        K8sRbac = "k8s_rbac",
+        /// Admission control of the Kubernetes apiserver.
+        K8sAdmission = "k8s_admission",
+        /// Authentication by the Kubernetes apiserver.
+        K8sAuthn = "k8s_authn",
     }
 }
 
@@ -71,6 +87,14 @@ vocabulary! {
         ApiCall = "api_call",
         /// Not classified.
         Unknown = "unknown",
+        /// A verdict of an authorization rule, on a line of its own.
+        AuthzDecision = "authz_decision",
+        /// A log line that is no audit event.
+        Log = "log",
+        /// A session of a gateway begins or ends.
+        Session = "session",
+        /// A database statement, or another command within a session.
+        Statement = "statement",
     }
 }
 
@@ -98,5 +122,9 @@ vocabulary! {
         CertRevoked = "cert_revoked",
         /// Any other failure.
         Other = "other",
+        /// Strict mutual TLS refused plain text, as a denial.
+        PlaintextRefused = "plaintext_refused",
+        /// The peer sent nothing by which TLS could be detected.
+        DetectTimeout = "detect_timeout",
     }
 }

@@ -25,6 +25,24 @@ impl UnitId {
         Self(hasher.finish())
     }
 
+    /// The id of the unit that a quarantined record is when it is replayed: SHA-256 of the text
+    /// `meshledger replay` and a zero byte, the id of the unit it came with, and its offset and
+    /// length (8 bytes each, big-endian). It depends on the record's place alone, so a record is
+    /// replayed once, whoever does it and in whatever company. Of several rejects with the same
+    /// place and length, as the parts of one record may be, `earlier` says how many come before
+    /// this one; unless it is 0, it follows (8 bytes, big-endian).
+    pub fn of_replay(unit: UnitId, offset_bytes: u64, length_bytes: u64, earlier: u64) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"meshledger replay\0");
+        hasher.update(unit.0.as_bytes());
+        hasher.update(&offset_bytes.to_be_bytes());
+        hasher.update(&length_bytes.to_be_bytes());
+        if earlier > 0 {
+            hasher.update(&earlier.to_be_bytes());
+        }
+        Self(hasher.finish())
+    }
+
     /// What the first part of a stream takes as its previous part: 32 zero bytes.
     pub const STREAM_START: UnitId = UnitId(Sha256Digest::from_bytes([0; 32]));
 }
@@ -32,6 +50,14 @@ impl UnitId {
 impl fmt::Display for UnitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for UnitId {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Ok(Self(text.parse()?))
     }
 }
 
@@ -147,5 +173,21 @@ impl<'de> Deserialize<'de> for SegmentId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_named_after_the_records_place_alone() {
+        // docs/format.md, appendix B.8.
+        let unit = "2184355588a7dc48abd95b934a265a289150ea8da4f70c3c9606dea84628a56d";
+        let unit: UnitId = unit.parse().unwrap();
+        let first = UnitId::of_replay(unit, 8, 8, 0).to_string();
+        assert_eq!(first, "224a59522494d9e2765dc4f1710954c62b2b08e363fd53085378e867aef78d18");
+        let second = UnitId::of_replay(unit, 8, 8, 1).to_string();
+        assert_eq!(second, "c1a711c0c9f660441c867a2419f48135e27e9a1ce3dbbb82f7808693df73a25d");
     }
 }

@@ -10,6 +10,7 @@ pub mod parse;
 pub mod parts;
 pub mod pipeline;
 pub mod reject;
+pub mod replay;
 mod scan;
 
 pub use error::IngestError;

@@ -1,6 +1,7 @@
 //! One delivery, from bytes to files and a manifest. Everything but [`store`] is pure.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use archive::encode::{Constant, EncodedFile, SegmentEncoder};
 use archive::seats::Writer;
@@ -17,7 +18,10 @@ use common::manifest::{Manifest, Provenance, QuarantineEntry, RowRange, Source, 
 use common::schema::SCHEMA_VERSION;
 
 use crate::error::IngestError;
+use crate::parse::detect::Dispatcher;
 use crate::parse::envoy::EnvoyParser;
+use crate::parse::event::{Context, Events};
+use crate::parse::shippers::record_length;
 use crate::parse::{SourceFormat, fields};
 use crate::reject::{Reason, RecordPlace, Reject, RejectExample, Rejects};
 use crate::scan::Marks;
@@ -97,7 +101,11 @@ pub struct DeliveryBuilder {
     units: Vec<Unit>,
     marks: Marks,
     parser: EnvoyParser,
-    segments: BTreeMap<EventDate, Segment>,
+    /// Records since the last plain Envoy JSON record.
+    not_envoy: u32,
+    dispatcher: Dispatcher,
+    events: Events,
+    segments: Segments,
     /// Bytes of records since memory was looked at.
     bytes_since_look: usize,
     rejects: Rejects,
@@ -110,6 +118,39 @@ struct Segment {
     rows: SegmentEncoder,
     /// Rows before the unit in hand.
     rows_before_unit: u64,
+}
+
+/// The segments of a delivery, by date.
+#[derive(Debug)]
+struct Segments {
+    delivery: DeliveryId,
+    received_at_micros: i64,
+    by_date: BTreeMap<EventDate, Segment>,
+}
+
+impl Segments {
+    /// Whether these dates are too many beside those that are there.
+    fn has_no_room(&self, dates: &[EventDate]) -> bool {
+        let new = dates.iter().filter(|date| !self.by_date.contains_key(date)).count();
+        new > 0 && self.by_date.len() + new > DELIVERY_DATES_MAX
+    }
+
+    /// The segment of a date, begun if need be.
+    fn of(&mut self, date: EventDate, config: &SourceConfig) -> Result<&mut Segment, IngestError> {
+        let count = self.by_date.len();
+        Ok(match self.by_date.entry(date) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let id = SegmentId::of(self.delivery, date);
+                let mut rows = SegmentEncoder::new(id, date)?;
+                if count >= SEGMENTS_FEW {
+                    rows.look_up_every(WAITING_ROWS_OF_MANY);
+                }
+                set_constants(&mut rows, id, config, self.received_at_micros);
+                entry.insert(Segment { id, rows, rows_before_unit: 0 })
+            }
+        })
+    }
 }
 
 impl DeliveryBuilder {
@@ -135,7 +176,10 @@ impl DeliveryBuilder {
             units: Vec::new(),
             marks: Marks::new(),
             parser: EnvoyParser::new(),
-            segments: BTreeMap::new(),
+            not_envoy: 0,
+            dispatcher: Dispatcher::new(),
+            events: Events::default(),
+            segments: Segments { delivery, received_at_micros, by_date: BTreeMap::new() },
             bytes_since_look: 0,
             rejects,
         })
@@ -151,11 +195,11 @@ impl DeliveryBuilder {
         let Some(&id) = self.unit_ids.get(index) else {
             return Err(IngestError::TooManyUnits { max: self.unit_ids.len() });
         };
-        for segment in self.segments.values_mut() {
+        for segment in self.segments.by_date.values_mut() {
             segment.rows_before_unit = segment.rows.rows();
         }
         let mut outcome = UnitOutcome::default();
-        for (offset, record, whole) in Records::new(&unit) {
+        for (offset, record, whole) in Records::of(&unit, self.config.format) {
             let place = RecordPlace {
                 unit: id,
                 unit_index: index,
@@ -163,7 +207,13 @@ impl DeliveryBuilder {
             };
             if whole && record.len() <= RECORD_BYTES_MAX {
                 match self.record(record)? {
-                    Ok(()) => outcome.events += 1,
+                    Ok(rows) => {
+                        outcome.events += rows;
+                        for part in self.dispatcher.rejected() {
+                            self.rejects.push(place, &part.text, &part.reject)?;
+                            outcome.rejects += 1;
+                        }
+                    }
                     Err(reject) => {
                         let (offset, line) = whole_line(&unit, offset, record.len());
                         let offset_bytes = unit.offset_bytes + offset as u64;
@@ -189,6 +239,7 @@ impl DeliveryBuilder {
 
     fn unit_rows(&self) -> Vec<RowRange> {
         self.segments
+            .by_date
             .values()
             .map(|segment| RowRange {
                 segment: segment.id,
@@ -199,49 +250,119 @@ impl DeliveryBuilder {
             .collect()
     }
 
-    /// One record to one row, or the reject it is.
-    fn record(&mut self, record: &[u8]) -> Result<Result<(), Reject>, IngestError> {
-        self.marks.look(record);
-        if !self.marks.ascii && simdutf8::basic::from_utf8(record).is_err() {
-            return Ok(Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes")));
-        }
-        let forced = self.config.format == SourceFormat::EnvoyJson;
-        let time = match self.parser.scan_marked(record, &self.marks, forced) {
-            Ok(time) => time,
-            Err(reject) => return Ok(Err(reject)),
-        };
-        let latest = self.received_at_micros.saturating_add(FUTURE_SKEW_MICROS_MAX);
-        if time < EVENT_TIME_MICROS_MIN || time > latest {
-            let range = "expected 2000-01-01 to a day after arrival";
-            let detail = format!("{range}, found {} s since 1970", time / 1_000_000);
-            return Ok(Err(Reject::new(Reason::EventTimeOutOfRange, detail)));
-        }
-        let date = EventDate::of_micros(time);
-        if !self.segments.contains_key(&date) {
-            if self.segments.len() >= DELIVERY_DATES_MAX {
-                let detail = format!("expected at most {DELIVERY_DATES_MAX} dates a delivery");
-                return Ok(Err(Reject::new(Reason::TooManyDates, detail)));
-            }
-            let id = SegmentId::of(self.delivery, date);
-            let mut rows = SegmentEncoder::new(id, date)?;
-            if self.segments.len() >= SEGMENTS_FEW {
-                rows.look_up_every(WAITING_ROWS_OF_MANY);
-            }
-            set_constants(&mut rows, id, &self.config, self.received_at_micros);
-            let segment = Segment { id, rows, rows_before_unit: 0 };
-            self.segments.insert(date, segment);
-        }
-        let Some(segment) = self.segments.get_mut(&date) else { return Ok(Ok(())) };
-        self.parser.fill(record, time, &mut segment.rows);
+    /// One record to its rows, mostly one, or the reject it is; returns how many rows.
+    fn record(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
         self.bytes_since_look += record.len();
-        let row = i64::try_from(segment.rows.rows()).unwrap_or(i64::MAX);
-        segment.rows.int64(fields::SEGMENT_ROW, row);
-        segment.rows.end_row()?;
         if self.bytes_since_look >= LOOK_BYTES {
             self.bytes_since_look = 0;
             self.bound_memory()?;
         }
-        Ok(Ok(()))
+        if self.config.format != SourceFormat::OtlpProtobuf {
+            self.marks.look(record);
+            if !self.marks.ascii && simdutf8::basic::from_utf8(record).is_err() {
+                return Ok(Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes")));
+            }
+            if self.try_envoy() {
+                if let Ok(time) = self.parser.scan_marked(record, &self.marks, false)
+                    && !self.parser.has_unknown_keys()
+                {
+                    self.not_envoy = 0;
+                    return self.envoy(record, time);
+                }
+                self.not_envoy = self.not_envoy.wrapping_add(1);
+            }
+        }
+        self.other(record)
+    }
+
+    /// Whether to look first if a record is plain Envoy JSON, which then goes straight from bytes
+    /// to columns. Every other way gives the same row for such a record, only slower, so among
+    /// records of other formats it is tried now and then.
+    fn try_envoy(&mut self) -> bool {
+        const OTHERS_IN_A_ROW: u32 = 8;
+        let wanted = matches!(self.config.format, SourceFormat::Auto | SourceFormat::EnvoyJson);
+        if wanted && self.not_envoy >= OTHERS_IN_A_ROW {
+            self.not_envoy = self.not_envoy.wrapping_add(1);
+            return self.not_envoy.is_multiple_of(32);
+        }
+        wanted
+    }
+
+    /// An Envoy JSON record that was scanned.
+    fn envoy(&mut self, record: &[u8], time: i64) -> Result<Result<u64, Reject>, IngestError> {
+        if let Err(reject) = self.check_time(time) {
+            return Ok(Err(reject));
+        }
+        let date = EventDate::of_micros(time);
+        if self.segments.has_no_room(&[date]) {
+            return Ok(Err(too_many_dates()));
+        }
+        let segment = self.segments.of(date, &self.config)?;
+        self.parser.fill(record, time, &mut segment.rows);
+        end_row(segment, &self.config)?;
+        Ok(Ok(1))
+    }
+
+    /// A record of any format: all of its events, or none.
+    fn other(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
+        let context = Context {
+            received_at_micros: self.received_at_micros,
+            plain: self.marks.plain,
+            ..Context::default()
+        };
+        self.events.clear();
+        let parsed = self.dispatcher.parse(self.config.format, record, &context, &mut self.events);
+        if let Err(reject) = parsed {
+            return Ok(Err(reject));
+        }
+        let events = std::mem::take(&mut self.events);
+        let outcome = self.write(&events);
+        self.events = events;
+        outcome
+    }
+
+    /// Writes events, once it is clear that all of them can be.
+    fn write(&mut self, events: &Events) -> Result<Result<u64, Reject>, IngestError> {
+        let mut dates: Vec<EventDate> = Vec::new();
+        for event in events.all() {
+            let Some(time) = event.time_micros() else {
+                let detail = "expected an event time, found none";
+                return Ok(Err(Reject::new(Reason::NoEventTime, detail)));
+            };
+            if let Err(reject) = self.check_time(time) {
+                return Ok(Err(reject));
+            }
+            let date = EventDate::of_micros(time);
+            if !dates.contains(&date) {
+                // Few: a record of more dates than a delivery may have is refused below.
+                dates.push(date);
+            }
+            if dates.len() > DELIVERY_DATES_MAX {
+                return Ok(Err(too_many_dates()));
+            }
+        }
+        if self.segments.has_no_room(&dates) {
+            return Ok(Err(too_many_dates()));
+        }
+        let mut rows = 0;
+        for event in events.all() {
+            let date = EventDate::of_micros(event.time_micros().unwrap_or_default());
+            let segment = self.segments.of(date, &self.config)?;
+            event.write(&mut segment.rows);
+            end_row(segment, &self.config)?;
+            rows += 1;
+        }
+        Ok(Ok(rows))
+    }
+
+    fn check_time(&self, time: i64) -> Result<(), Reject> {
+        let latest = self.received_at_micros.saturating_add(FUTURE_SKEW_MICROS_MAX);
+        if time < EVENT_TIME_MICROS_MIN || time > latest {
+            let range = "expected 2000-01-01 to a day after arrival";
+            let detail = format!("{range}, found {} s since 1970", time / 1_000_000);
+            return Err(Reject::new(Reason::EventTimeOutOfRange, detail));
+        }
+        Ok(())
     }
 
     /// Closes row groups, the largest first, while together they take too much memory: records of
@@ -249,6 +370,7 @@ impl DeliveryBuilder {
     fn bound_memory(&mut self) -> Result<(), IngestError> {
         let mut sizes: Vec<(usize, &mut Segment)> = self
             .segments
+            .by_date
             .values_mut()
             .map(|segment| (segment.rows.memory_bytes(), segment))
             .collect();
@@ -289,8 +411,8 @@ impl DeliveryBuilder {
     /// # Errors
     /// If a file can not be encoded or the manifest contradicts itself, a defect.
     pub fn finish(mut self) -> Result<Delivery, IngestError> {
-        let mut files = Vec::with_capacity(self.segments.len());
-        for segment in std::mem::take(&mut self.segments).into_values() {
+        let mut files = Vec::with_capacity(self.segments.by_date.len());
+        for segment in std::mem::take(&mut self.segments.by_date).into_values() {
             files.push(segment.rows.finish()?);
         }
         let (quarantine, reject_examples) = self.rejects.finish()?;
@@ -328,12 +450,25 @@ fn set_constants(
     rows.constant(fields::INGEST_TIME, Constant::Int64(received_at_micros));
     rows.constant(fields::TRANSPORT, Constant::Text(config.transport.clone()));
     rows.constant(fields::SCHEMA_VERSION, Constant::Int32(SCHEMA_VERSION));
-    if let Some(cluster) = &config.cluster {
-        rows.constant(fields::K8S_CLUSTER, Constant::Text(cluster.clone()));
-    }
     if let Some(place) = &config.transport_ref {
         rows.constant(fields::TRANSPORT_REF, Constant::Text(place.clone()));
     }
+}
+
+/// Sets what the delivery adds to a row, and ends it.
+fn end_row(segment: &mut Segment, config: &SourceConfig) -> Result<(), IngestError> {
+    let rows = &mut segment.rows;
+    if let Some(cluster) = &config.cluster {
+        // A record that names its cluster knows better.
+        rows.text(fields::K8S_CLUSTER, cluster.as_bytes());
+    }
+    rows.int64(fields::SEGMENT_ROW, i64::try_from(rows.rows()).unwrap_or(i64::MAX));
+    Ok(rows.end_row()?)
+}
+
+fn too_many_dates() -> Reject {
+    let detail = format!("expected at most {DELIVERY_DATES_MAX} dates a delivery");
+    Reject::new(Reason::TooManyDates, detail)
 }
 
 /// UTF-8's byte order mark, which some tools put before text.
@@ -351,6 +486,12 @@ fn whole_line<'a>(unit: &UnitBytes<'a>, offset: usize, length: usize) -> (usize,
     (start, &unit.bytes[start..end])
 }
 
+/// Whether a line may be the first piece of one that a container runtime has split: it begins with
+/// a time, or as Docker's JSON does. Others are spared the closer look.
+fn may_be_split(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_digit) || text.starts_with(b"{\"log\"")
+}
+
 /// The records of a unit: offset, bytes without the line end, and whether it is a whole record.
 /// Empty lines are no records.
 struct Records<'a> {
@@ -361,6 +502,18 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// A unit of protobuf is one record; every other is lines.
+    fn of(
+        unit: &UnitBytes<'a>,
+        format: SourceFormat,
+    ) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
+        let binary = format == SourceFormat::OtlpProtobuf;
+        let whole = !unit.continues_record && !unit.cut_record;
+        let one = (binary && !unit.bytes.is_empty()).then_some((0, unit.bytes, whole));
+        let lines = (!binary).then(|| Self::new(unit));
+        one.into_iter().chain(lines.into_iter().flatten())
+    }
+
     fn new(unit: &UnitBytes<'a>) -> Self {
         // A byte order mark at the begin of a stream is no part of its first record.
         let has_mark = unit.offset_bytes == 0 && unit.bytes.starts_with(BYTE_ORDER_MARK);
@@ -381,10 +534,20 @@ impl<'a> Iterator for Records<'a> {
             let start = self.at;
             let rest = &self.bytes[start..];
             let newline = memchr::memchr(b'\n', rest);
-            let end = newline.unwrap_or(rest.len());
-            self.at = start + end + usize::from(newline.is_some());
+            let mut end = newline.unwrap_or(rest.len());
+            let mut newline = usize::from(newline.is_some());
+            if may_be_split(rest) {
+                // All the pieces of a line that a container runtime has split.
+                let pieces = &rest[..rest.len().min(RECORD_BYTES_MAX)];
+                let length = record_length(pieces);
+                if length > end {
+                    end = length;
+                    newline = usize::from(rest.get(end) == Some(&b'\n'));
+                }
+            }
+            self.at = start + end + newline;
             let is_rest = std::mem::take(&mut self.first_is_rest);
-            let is_cut = newline.is_none() && self.last_is_cut;
+            let is_cut = newline == 0 && self.last_is_cut;
             let mut record = &rest[..end];
             if !is_cut && record.last() == Some(&b'\r') {
                 record = &record[..end - 1];

@@ -35,6 +35,10 @@ pub enum Reason {
     EventTimeOutOfRange,
     /// The delivery touches more dates than the limit.
     TooManyDates,
+    /// A piece of a line whose rest never came. It is not read: a cut line can be forged.
+    IncompleteRecord,
+    /// Not one protobuf message of the expected type.
+    InvalidProtobuf,
 }
 
 impl Reason {
@@ -50,6 +54,8 @@ impl Reason {
             Self::NoEventTime => "no_event_time",
             Self::EventTimeOutOfRange => "event_time_out_of_range",
             Self::TooManyDates => "too_many_dates",
+            Self::IncompleteRecord => "incomplete_record",
+            Self::InvalidProtobuf => "invalid_protobuf",
         }
     }
 }

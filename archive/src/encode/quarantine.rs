@@ -23,6 +23,9 @@ use crate::error::ArchiveError;
 /// are never touched cost nothing.
 const QUARANTINE_CAPACITY_BYTES: usize = DELIVERY_PARTS_BYTES_MAX + DELIVERY_PARTS_BYTES_MAX / 8;
 
+/// Compressed bytes after which a row group is closed.
+const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
+
 /// Writes the rejects of one delivery, piece by piece.
 #[derive(Debug)]
 pub struct QuarantineEncoder {
@@ -63,6 +66,10 @@ impl QuarantineEncoder {
             }
         }
         self.writer.write(batch)?;
+        // The library keeps a row group's pages beside the file until the group is closed.
+        if self.writer.in_progress_size() >= ROW_GROUP_BYTES {
+            self.writer.flush()?;
+        }
         self.rows = self.rows.saturating_add(batch.num_rows() as u64);
         Ok(())
     }

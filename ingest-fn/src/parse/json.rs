@@ -239,6 +239,11 @@ impl Scanner {
         })
     }
 
+    /// Whether the record has keys that are not known.
+    pub fn has_extras(&self) -> bool {
+        !self.extras.is_empty()
+    }
+
     /// How many keys are known.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -63,7 +63,7 @@ fn rejects_keep_every_byte_but_the_newline_and_neighbours_are_archived() {
         rejects(&delivery),
         [
             (0, "unknown_format".to_owned(), "\u{feff}{\"a\":1}\r".as_bytes().to_vec()),
-            (i64::try_from(second).unwrap(), "invalid_json".to_owned(), b"not json".to_vec()),
+            (i64::try_from(second).unwrap(), "unknown_format".to_owned(), b"not json".to_vec()),
         ]
     );
     assert_eq!(delivery.manifest.units[0].events, 2);

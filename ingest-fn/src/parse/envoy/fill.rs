@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use common::event::{Decision, EventKind};
 
 use super::Outcome;
+use super::consul;
 use super::keys::{self as k, Shape};
 use super::network::Network;
-use super::verdict::{Facts, TlsFailure, Verdict, decide};
+use super::verdict::{Facts, Missing, TlsFailure, Verdict, decide};
 use crate::parse::event::Row;
 use crate::parse::fields as f;
 use crate::parse::istio::{self, Direction};
@@ -58,6 +59,7 @@ pub(super) struct Fill<'a, R> {
     pub(super) scanner: &'a Scanner,
     pub(super) record: &'a [u8],
     pub(super) shape: Shape,
+    pub(super) missing: Missing,
     pub(super) columns: &'a mut R,
     pub(super) attributes: &'a mut Vec<u8>,
 }
@@ -312,6 +314,12 @@ impl<'a, R: Row> Fill<'a, R> {
             {
                 self.columns.text(f::SRC_NAMESPACE, namespace);
                 self.columns.text(f::SRC_WORKLOAD, account);
+            } else if let Some(caller) =
+                peer.as_deref().map(first_san).and_then(consul::spiffe_service)
+            {
+                self.columns.text(f::SRC_NAMESPACE, caller.namespace);
+                self.columns.text(f::SRC_CLUSTER, caller.datacenter);
+                self.columns.text(f::SRC_SERVICE, caller.name);
             }
         }
         self.certificate();
@@ -438,13 +446,20 @@ impl<'a, R: Row> Fill<'a, R> {
             ext_authz_policy: ext_authz_policy.as_deref(),
             enforced_result: enforced_result.as_deref(),
             enforced_policy: enforced_policy.as_deref(),
+            missing: self.missing,
         });
         self.reason(details.as_deref(), termination.as_deref());
         self.flags(flags.as_deref());
-        let is_istio_policy = self.policy(&verdict);
+        let mesh_of_policy = self.policy(&verdict);
         self.tls(verdict.tls.as_ref(), upstream_failure.as_deref());
         self.shadow(&claim);
-        let mesh = if network.is_istio || is_istio_policy { "istio" } else { "envoy" };
+        let mesh = if network.is_consul || mesh_of_policy == Some(consul::MESH) {
+            consul::MESH
+        } else if network.is_istio {
+            "istio"
+        } else {
+            mesh_of_policy.unwrap_or("envoy")
+        };
         self.columns.text(f::MESH, mesh.as_bytes());
         let kind = self.kind(&verdict);
         self.classes(kind, &verdict);
@@ -481,17 +496,27 @@ impl<'a, R: Row> Fill<'a, R> {
         }
     }
 
-    fn policy(&mut self, verdict: &Verdict<'_>) -> bool {
+    /// Fills decision and policy; returns the mesh that names policies in this way.
+    fn policy(&mut self, verdict: &Verdict<'_>) -> Option<&'static str> {
         self.columns.text(f::DECISION, verdict.decision.as_str().as_bytes());
-        self.columns.text(f::DECISION_SOURCE, verdict.source.as_str().as_bytes());
-        let Some(rule) = verdict.policy else { return false };
+        if verdict.decision != Decision::Unknown {
+            self.columns.text(f::DECISION_SOURCE, verdict.source.as_str().as_bytes());
+        }
+        let rule = verdict.policy?;
         self.columns.text(f::POLICY_RULE, rule);
-        let Some(id) = istio::policy_id(rule) else { return false };
+        if let Some(index) = consul::intention(rule) {
+            self.columns.text(f::POLICY_KIND, consul::POLICY_KIND);
+            if let Some(index) = index {
+                self.columns.int32(f::POLICY_RULE_INDEX, index);
+            }
+            return Some(consul::MESH);
+        }
+        let id = istio::policy_id(rule)?;
         self.columns.text(f::POLICY_KIND, b"AuthorizationPolicy");
         self.columns.text(f::POLICY_NAMESPACE, id.namespace);
         self.columns.text(f::POLICY_NAME, id.name);
         self.columns.int32(f::POLICY_RULE_INDEX, id.rule_index);
-        true
+        Some("istio")
     }
 
     fn tls(&mut self, failure: Option<&TlsFailure<'_>>, upstream_failure: Option<&[u8]>) {
@@ -559,6 +584,7 @@ impl<'a, R: Row> Fill<'a, R> {
             (EventKind::HttpRequest, _) => (4002, self.http_activity()),
             (_, Decision::Deny) => (4001, 5),
             (EventKind::TcpConnection, Decision::Allow) => (4001, 6),
+            (EventKind::TcpConnection, Decision::Unknown) => (4001, 99),
             _ => (4001, 4),
         };
         self.columns.int32(f::OCSF_CLASS_UID, class);

@@ -5,12 +5,15 @@
 //! it stood in the record, so that the record can be rebuilt. Records of an unknown key set keep
 //! their text in `raw`.
 
+mod consul;
 mod fill;
 mod keys;
 mod network;
 mod rebuild;
+mod record;
 #[cfg(test)]
 mod tests;
+pub mod text;
 mod verdict;
 
 use common::event::EventKind;
@@ -22,8 +25,10 @@ use crate::parse::time;
 use crate::reject::{Reason, Reject};
 use crate::scan::Marks;
 use keys::Shape;
+use verdict::Missing;
 
 pub use rebuild::rebuild;
+pub(crate) use record::LogRecord;
 
 /// Text of column `source_format`.
 pub const SOURCE_FORMAT: &str = "envoy_json";
@@ -79,6 +84,11 @@ impl EnvoyParser {
         self.identify(record, forced)
     }
 
+    /// Whether the record scanned last has keys beyond Envoy's, as a shipper adds them.
+    pub(crate) fn has_unknown_keys(&self) -> bool {
+        self.scanner.has_extras()
+    }
+
     /// The event time of the record scanned last, if it is one of Envoy's.
     fn identify(&self, record: &[u8], forced: bool) -> Result<i64, Reject> {
         if !forced && !self.looks_like_envoy() {
@@ -118,12 +128,25 @@ impl EnvoyParser {
     /// Writes the columns of the record scanned last into the row in hand. The columns that are
     /// the same for a whole delivery are the pipeline's.
     pub fn fill(&mut self, record: &[u8], event_time_micros: i64, columns: &mut impl Row) {
-        self.attributes.clear();
         let shape = Shape::of(self.scanner.present());
+        self.fill_as(record, event_time_micros, shape, Missing::Nothing, columns);
+    }
+
+    /// As [`EnvoyParser::fill`], for a record of that shape whose source leaves out something.
+    fn fill_as(
+        &mut self,
+        record: &[u8],
+        event_time_micros: i64,
+        shape: Shape,
+        missing: Missing,
+        columns: &mut impl Row,
+    ) {
+        self.attributes.clear();
         let mut fill = fill::Fill {
             scanner: &self.scanner,
             record,
             shape,
+            missing,
             columns,
             attributes: &mut self.attributes,
         };

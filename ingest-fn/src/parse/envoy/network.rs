@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
+use super::consul;
 use super::fill::Fill;
 use super::keys as k;
 use crate::parse::event::Row;
@@ -15,6 +16,8 @@ pub(super) struct Network {
     pub(super) direction: Option<Direction>,
     /// The record names things in Istio's way.
     pub(super) is_istio: bool,
+    /// The record names things in Consul's way. This goes before Istio's.
+    pub(super) is_consul: bool,
 }
 
 /// An `ip:port` text.
@@ -75,7 +78,9 @@ impl<R: Row> Fill<'_, R> {
     pub(super) fn network(&mut self) -> Network {
         let cluster_text = self.text(k::UPSTREAM_CLUSTER);
         let cluster = cluster_text.as_deref().and_then(istio::cluster);
-        let direction = cluster.and_then(|cluster| cluster.direction);
+        let direction = cluster
+            .and_then(|cluster| cluster.direction)
+            .or_else(|| cluster_text.as_deref().and_then(consul::direction));
         if let Some(direction) = direction {
             self.columns.text(f::DIRECTION, direction.as_str().as_bytes());
             self.columns.text(f::REPORTER, direction.reporter().as_bytes());
@@ -86,11 +91,20 @@ impl<R: Row> Fill<'_, R> {
             Some(Direction::Inbound) => self.text(k::AUTHORITY),
             _ => None,
         };
+        let named = [cluster_text.as_deref(), sni.as_deref()];
+        let is_consul = named[0].is_some_and(|name| consul::direction(name).is_some())
+            || named[1].is_some_and(consul::is_name);
         let service = cluster
             .and_then(|cluster| cluster.host)
             .or(sni_host)
             .or_else(|| authority.as_deref().map(without_port));
-        if let Some(service) = service.filter(|service| !service.is_empty()) {
+        let in_consul =
+            if is_consul { named.into_iter().flatten().find_map(consul::service) } else { None };
+        if let Some(service) = in_consul {
+            self.columns.text(f::DST_SERVICE, service.name);
+            self.columns.text(f::DST_NAMESPACE, service.namespace);
+            self.columns.text(f::DST_CLUSTER, service.datacenter);
+        } else if let Some(service) = service.filter(|service| !service.is_empty()) {
             self.columns.text(f::DST_SERVICE, service);
             if let Some(namespace) = istio::service_namespace(service) {
                 self.columns.text(f::DST_NAMESPACE, namespace);
@@ -104,7 +118,7 @@ impl<R: Row> Fill<'_, R> {
         self.direct(k::REQUESTED_SERVER_NAME, f::TLS_SNI);
         self.callee(direction);
         self.caller();
-        Network { direction, is_istio }
+        Network { direction, is_istio, is_consul }
     }
 
     /// The caller's address. Port 0 means that it came from a header, and is NULL.

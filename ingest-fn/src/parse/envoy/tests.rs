@@ -47,7 +47,7 @@ fn fields(record: &str) -> BTreeMap<String, Value> {
     serde_json::from_str(record).unwrap()
 }
 
-fn check_rebuild(records: &[&str], raw_expected: bool) {
+pub(super) fn check_rebuild(records: &[&str], raw_expected: bool) {
     let batch = batch_of(records);
     let raw = batch.column(f::RAW);
     for (row, record) in records.iter().enumerate() {

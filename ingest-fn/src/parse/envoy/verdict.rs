@@ -22,6 +22,19 @@ pub(super) struct Facts<'a> {
     pub(super) ext_authz_policy: Option<&'a [u8]>,
     pub(super) enforced_result: Option<&'a [u8]>,
     pub(super) enforced_policy: Option<&'a [u8]>,
+    pub(super) missing: Missing,
+}
+
+/// What a record's layout does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Missing {
+    /// It says all there is.
+    #[default]
+    Nothing,
+    /// It has no details, as Envoy's own text format.
+    Details,
+    /// What stands behind the point to which the line could be read.
+    Rest,
 }
 
 /// A TLS failure.
@@ -45,6 +58,23 @@ const RBAC_DENIED: &[u8] = b"rbac_access_denied_matched_policy[";
 
 /// Decides.
 pub(super) fn decide<'a>(facts: &Facts<'a>) -> Verdict<'a> {
+    let verdict = by_table(facts);
+    if facts.missing == Missing::Nothing {
+        return verdict;
+    }
+    // Without details and flags, "error" only says that nothing was found.
+    let silent =
+        verdict.source == DecisionSource::Proxy && facts.details.is_none() && facts.flags.is_none();
+    match facts.missing {
+        _ if !silent => verdict,
+        Missing::Details if facts.upstream_host.is_some() => {
+            Verdict { decision: Decision::Allow, source: DecisionSource::None, ..verdict }
+        }
+        _ => Verdict { decision: Decision::Unknown, source: DecisionSource::None, ..verdict },
+    }
+}
+
+fn by_table<'a>(facts: &Facts<'a>) -> Verdict<'a> {
     let verdict = |decision, source| Verdict { decision, source, policy: None, tls: None };
     let deny = |source| verdict(Decision::Deny, source);
     let details = facts.details.unwrap_or_default();

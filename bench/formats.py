@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Ingest of every source format, one thread: megabytes of records per CPU second.
+
+    cargo build --release -p meshledger-bench
+    python3 bench/formats.py --bench target/release/meshledger-bench [--megabytes 64] [--rounds 3]
+
+The records are those of tests/data/<source>/cases.jsonl that become events, repeated. Records that
+hold several lines or bytes that are no text are left out, since a file is cut into lines.
+"""
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DATA = os.path.join(HERE, "..", "tests", "data")
+FORMATS = ["envoy_text", "otlp", "shippers", "ztunnel", "linkerd", "consul", "kubernetes", "hoop"]
+
+
+def records(folder):
+    with open(os.path.join(DATA, folder, "cases.jsonl"), encoding="utf-8") as file:
+        for line in file:
+            case = json.loads(line)
+            record = case.get("record", "\n")
+            if case["source"] == "auto" and case.get("expect") and "\n" not in record:
+                yield case["expect"]["source_format"] if isinstance(case["expect"], dict) else folder, record
+
+
+def run(command):
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--bench", required=True, help="the built meshledger-bench")
+    options.add_argument("--megabytes", type=int, default=64)
+    options.add_argument("--rounds", type=int, default=3)
+    options = options.parse_args()
+    print(f"{'records of':14}{'format':24}{'bytes':>7}{'MB/CPU s':>10}{'B/event':>9}")
+    for folder in FORMATS:
+        formats = {}
+        for source_format, record in records(folder):
+            formats.setdefault(source_format, []).append(record)
+        for source_format, lines in sorted(formats.items()):
+            with tempfile.TemporaryDirectory() as scratch:
+                path = os.path.join(scratch, "input.log")
+                block = "".join(line + "\n" for line in lines).encode()
+                with open(path, "wb") as file:
+                    for _ in range(max(1, options.megabytes * 1_000_000 // len(block))):
+                        file.write(block)
+                size = os.path.getsize(path)
+                results = [run([options.bench, "ingest", path]) for _ in range(options.rounds)]
+                best = min(result["cpu_seconds"] for result in results)
+                result = results[0]
+                assert result["rejects"] == 0, (folder, source_format, result)
+                print(f"{folder:14}{source_format:24}{len(block) // len(lines):7}"
+                      f"{size / 1e6 / best:10.0f}{result['stored_bytes'] / result['events']:9.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+//! Kubernetes audit events: as the apiserver writes them, one a line or in lists, and as EKS, AKS
+//! and GKE hand them on.
+//!
+//! Every form becomes a `call`, from which the columns are filled in one place. A record may hold
+//! several events. What changed is read only from objects that the record has: what was before a
+//! change mostly stands in the event before it, and is looked up when reading, not here.
+
+mod audit;
+mod call;
+mod canon;
+mod change;
+mod gke;
+mod goquote;
+mod keys;
+mod legacy;
+mod managed;
+mod policy;
+mod read;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod walk;
+mod who;
+
+use memchr::memmem::Finder;
+
+use crate::parse::event::{Context, Events};
+use crate::parse::json::Scanner;
+use crate::reject::{Reason, Reject};
+use audit::{Around, Reader};
+use keys::{payload, top};
+use managed::Items;
+
+/// Text of column `source_format` of events of `audit.k8s.io`.
+pub const SOURCE_FORMAT: &str = "k8s_audit_v1";
+
+/// Parses Kubernetes audit records, one at a time.
+#[derive(Debug)]
+pub struct KubernetesParser {
+    top: Scanner,
+    payload: Scanner,
+    items: Items,
+    reader: Reader,
+    /// Words of which every record has one.
+    words: [Finder<'static>; 2],
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Event,
+    List,
+    CloudWatch,
+    Aks,
+    Gke,
+}
+
+impl Default for KubernetesParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl KubernetesParser {
+    /// A parser that has seen nothing.
+    pub fn new() -> Self {
+        Self {
+            top: Scanner::new(top::NAMES),
+            payload: Scanner::new(payload::NAMES),
+            items: Items::new(),
+            reader: Reader::new(),
+            // `auditID`, `audit.k8s.io/`, `kube-apiserver-audit-`, `kube-audit`; and Google's.
+            words: [Finder::new("audit"), Finder::new("protoPayload")],
+        }
+    }
+
+    /// Whether a record is one of the forms read here. Of a record that breaks off, what stands
+    /// before the break decides.
+    pub fn detects(&mut self, record: &[u8]) -> bool {
+        if !is_json(record) {
+            return legacy::split(record).is_some();
+        }
+        if self.words.iter().all(|word| word.find(record).is_none()) {
+            return false;
+        }
+        // Keys read before an error are enough to tell.
+        let _ = self.top.scan(record, false);
+        self.form(record).is_some()
+    }
+
+    /// Appends a record's events to `events`.
+    ///
+    /// # Errors
+    /// A reject, if the record is none of the forms read here or has no time; nothing is appended
+    /// then.
+    pub fn parse(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
+        if !is_json(record)
+            && let Some((micros, fields)) = legacy::split(record)
+        {
+            legacy::parse(record, micros, fields, &mut self.reader.canon, context, events);
+            return Ok(());
+        }
+        let scanned = self.top.scan(record, context.plain);
+        let form = self.form(record);
+        scanned
+            .map_err(|reject| Reject { format_guess: form.map(Form::source_format), ..reject })?;
+        let form = form.or(context.forced.then_some(Form::Event)).ok_or_else(|| {
+            let detail = "expected an audit event of Kubernetes, found other keys";
+            Reject::new(Reason::UnknownFormat, detail)
+        })?;
+        let before = events.all().len();
+        let Self { top, payload, items, reader, .. } = self;
+        let result = match form {
+            Form::Event => {
+                let around = Around { source_format: SOURCE_FORMAT, ..Around::default() };
+                reader.event(top, record, &around, context, events)
+            }
+            Form::List => items.list(top, record, reader, context, events),
+            Form::CloudWatch => items.cloud_watch(top, record, reader, context, events),
+            Form::Aks => items.aks(top, record, reader, context, events),
+            Form::Gke => gke::parse(top, record, payload, reader, context, events),
+        };
+        if result.is_err() {
+            events.truncate(before);
+        }
+        result
+    }
+
+    /// What the record scanned last is.
+    fn form(&self, record: &[u8]) -> Option<Form> {
+        let text = |key| read::text(&self.top, key, record);
+        let is = |key, value| read::is(&self.top, key, record, value);
+        let versioned =
+            || text(top::API_VERSION).is_some_and(|version| version.starts_with(b"audit.k8s.io/"));
+        if is(top::KIND, "EventList") && versioned() {
+            return Some(Form::List);
+        }
+        if (is(top::KIND, "Event") && versioned())
+            || (text(top::AUDIT_ID).is_some() && text(top::STAGE).is_some())
+        {
+            return Some(Form::Event);
+        }
+        if managed::is_cloud_watch(&self.top, record) {
+            Some(Form::CloudWatch)
+        } else if managed::is_aks(&self.top, record) {
+            Some(Form::Aks)
+        } else if gke::is_gke(&self.top, record) {
+            Some(Form::Gke)
+        } else {
+            None
+        }
+    }
+}
+
+impl Form {
+    const fn source_format(self) -> &'static str {
+        match self {
+            Self::Event | Self::List | Self::CloudWatch => SOURCE_FORMAT,
+            Self::Aks => managed::AKS,
+            Self::Gke => gke::SOURCE_FORMAT,
+        }
+    }
+}
+
+fn is_json(record: &[u8]) -> bool {
+    record.trim_ascii_start().first() == Some(&b'{')
+}

@@ -1,0 +1,143 @@
+//! The keys of audit events and of what managed clusters put around them.
+
+macro_rules! keys {
+    ($($constant:ident = $name:literal,)+) => {
+        keys!(@number 0usize; $($constant)+);
+        /// The keys, by the indexes above.
+        pub(in crate::parse::kubernetes) const NAMES: &[&str] = &[$($name,)+];
+        const _: () = assert!(NAMES.len() <= $crate::parse::json::KEYS_MAX);
+    };
+    (@number $n:expr; $first:ident $($rest:ident)*) => {
+        #[allow(dead_code, reason = "some keys are known only so that a repetition shows")]
+        pub(in crate::parse::kubernetes) const $first: usize = $n;
+        keys!(@number $n + 1; $($rest)*);
+    };
+    (@number $n:expr;) => {};
+}
+
+/// Top-level keys: of an event, of an event list, of a CloudWatch Logs payload, of Azure's and of
+/// Google's log entries.
+pub(super) mod top {
+    keys! {
+        KIND = "kind",
+        API_VERSION = "apiVersion",
+        LEVEL = "level",
+        AUDIT_ID = "auditID",
+        STAGE = "stage",
+        REQUEST_URI = "requestURI",
+        VERB = "verb",
+        USER = "user",
+        IMPERSONATED_USER = "impersonatedUser",
+        AUTHENTICATION_METADATA = "authenticationMetadata",
+        SOURCE_IPS = "sourceIPs",
+        USER_AGENT = "userAgent",
+        OBJECT_REF = "objectRef",
+        RESPONSE_STATUS = "responseStatus",
+        REQUEST_OBJECT = "requestObject",
+        RESPONSE_OBJECT = "responseObject",
+        REQUEST_RECEIVED = "requestReceivedTimestamp",
+        STAGE_TIMESTAMP = "stageTimestamp",
+        ANNOTATIONS = "annotations",
+        TIMESTAMP = "timestamp",
+        METADATA = "metadata",
+        ITEMS = "items",
+        MESSAGE_TYPE = "messageType",
+        OWNER = "owner",
+        LOG_GROUP = "logGroup",
+        LOG_STREAM = "logStream",
+        SUBSCRIPTION_FILTERS = "subscriptionFilters",
+        LOG_EVENTS = "logEvents",
+        OPERATION_NAME = "operationName",
+        CATEGORY = "category",
+        PROPERTIES = "properties",
+        TIME = "time",
+        RESOURCE_ID = "resourceId",
+        PROTO_PAYLOAD = "protoPayload",
+        INSERT_ID = "insertId",
+        LABELS = "labels",
+        LOG_NAME = "logName",
+        OPERATION = "operation",
+        RECEIVE_TIMESTAMP = "receiveTimestamp",
+        RESOURCE = "resource",
+    }
+}
+
+/// Keys of `user` and `impersonatedUser`.
+pub(super) mod user {
+    keys! {
+        USERNAME = "username",
+        UID = "uid",
+        GROUPS = "groups",
+        EXTRA = "extra",
+    }
+}
+
+/// Keys of `objectRef`.
+pub(super) mod object_ref {
+    keys! {
+        RESOURCE = "resource",
+        NAMESPACE = "namespace",
+        NAME = "name",
+        UID = "uid",
+        API_GROUP = "apiGroup",
+        API_VERSION = "apiVersion",
+        RESOURCE_VERSION = "resourceVersion",
+        SUBRESOURCE = "subresource",
+    }
+}
+
+/// Keys of `responseStatus`, and of the status in Google's entries.
+pub(super) mod status {
+    keys! {
+        METADATA = "metadata",
+        STATUS = "status",
+        MESSAGE = "message",
+        REASON = "reason",
+        DETAILS = "details",
+        CODE = "code",
+    }
+}
+
+/// Annotations that are read; Google writes them as labels of the entry.
+pub(super) mod notes {
+    keys! {
+        DECISION = "authorization.k8s.io/decision",
+        REASON = "authorization.k8s.io/reason",
+        TRUNCATED = "audit.k8s.io/truncated",
+        POD_SECURITY = "pod-security.kubernetes.io/audit-violations",
+        VALIDATION_FAILURE = "validation.policy.admission.k8s.io/validation_failure",
+    }
+}
+
+/// Keys of one entry of `logEvents`.
+pub(super) mod log_event {
+    keys! {
+        ID = "id",
+        TIMESTAMP = "timestamp",
+        MESSAGE = "message",
+    }
+}
+
+/// Keys of `properties` in Azure's entries.
+pub(super) mod properties {
+    keys! {
+        LOG = "log",
+        POD = "pod",
+        STREAM = "stream",
+    }
+}
+
+/// Keys of `protoPayload` in Google's entries.
+pub(super) mod payload {
+    keys! {
+        TYPE = "@type",
+        AUTHENTICATION_INFO = "authenticationInfo",
+        METHOD_NAME = "methodName",
+        REQUEST_METADATA = "requestMetadata",
+        RESOURCE_NAME = "resourceName",
+        SERVICE_NAME = "serviceName",
+        STATUS = "status",
+        REQUEST = "request",
+        RESPONSE = "response",
+    }
+}
