@@ -1,11 +1,19 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
+mod quarantine;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ingest_fn::parse::SourceFormat;
 
 use crate::exit::EXIT_CODES_HELP;
+
+pub(crate) use quarantine::{
+    ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
+};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -38,6 +46,8 @@ pub(crate) enum Command {
     Query(Query),
     /// Check that the archive holds exactly what was written
     Verify(Verify),
+    /// List, show and try again what was not understood
+    Quarantine(Quarantine),
     /// See everything at work on a temporary archive, in under a minute
     Demo(Demo),
 }
@@ -121,14 +131,9 @@ pub(crate) struct Generate {
     pub(crate) force: bool,
 }
 
-/// Format of the records to ingest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub(crate) enum SourceFormat {
-    /// Recognise each record
-    Auto,
-    /// Envoy or Istio access log, one JSON object a line
-    EnvoyJson,
+/// Reads the name of a source format.
+fn source_format() -> impl TypedValueParser<Value = SourceFormat> {
+    PossibleValuesParser::new(SourceFormat::NAMES).try_map(|name| name.parse::<SourceFormat>())
 }
 
 /// `ingest`
@@ -148,8 +153,8 @@ pub(crate) struct Ingest {
     /// Cluster that the records come from
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<String>,
-    /// Format of the records
-    #[arg(long, value_enum, default_value_t = SourceFormat::Auto)]
+    /// Format of the records; without it each record is recognised by itself (docs/sources.md)
+    #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = source_format())]
     pub(crate) source: SourceFormat,
     /// Seal afterwards
     #[arg(long)]
@@ -370,6 +375,10 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("meshledger"), "{}", command.get_name());
+            for below in command.get_subcommands() {
+                let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("meshledger"), "{}", below.get_name());
+            }
         }
     }
 
@@ -400,6 +409,11 @@ mod tests {
             "meshledger query -a A --time-seconds 0 SELECT",
             "meshledger ingest -a A",
             "meshledger ingest -a A --source syslog f",
+            "meshledger quarantine",
+            "meshledger quarantine list -a A --format arrow",
+            "meshledger quarantine show -a A 2199fc85",
+            "meshledger quarantine show -a A xyz 0",
+            "meshledger quarantine replay -a A --source syslog",
             "meshledger frobnicate",
         ] {
             assert!(parse(line).is_err(), "{line}");

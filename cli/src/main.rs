@@ -14,6 +14,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod query;
+mod replay;
 mod shell;
 
 use std::process::ExitCode;

@@ -76,6 +76,8 @@ ISTIO_CLUSTER = re.compile(r"^(inbound|outbound)\|\d+\|([^|]*)\|([^|]*)$")
 ISTIO_SNI = re.compile(r"^outbound_\.\d+_\.(?:.*?)_\.(.+)$")
 RBAC_DENIED = re.compile(r"^rbac_access_denied_matched_policy\[(.*)\]$", re.DOTALL)
 SPIFFE = re.compile(r"^spiffe://[^/]+/ns/([^/]+)/sa/([^/]+)$")
+# Consul's: tests/data/consul/README.md, rule 17.
+CONSUL_SPIFFE = re.compile(r"^spiffe://[^/]+/(?:ap/[^/]+/)?ns/([^/]+)/dc/([^/]+)/svc/([^/]+)$")
 TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
 RFC3339 = re.compile(
     r"^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|z|[+-]\d\d:\d\d)$")
@@ -348,6 +350,9 @@ def who_columns(record, verdict, direction):
     match = SPIFFE.match(row.get("src_identity") or "")
     if match:
         row |= {"src_namespace": match[1], "src_workload": match[2]}
+    match = CONSUL_SPIFFE.match(row.get("src_identity") or "")
+    if match:
+        row |= {"src_namespace": match[1], "src_cluster": match[2], "src_service": match[3]}
     if "downstream_peer_uri_san" in record:
         row["mtls"] = peer is not None and not downstream_failed
     fingerprint = text(record, "downstream_peer_fingerprint_256")

@@ -211,7 +211,7 @@ def lines_of(path):
 
 
 def reject_reason(record):
-    """Why a record of at most 16 MiB is a reject, or None. Dates are not counted here."""
+    """Why a record of at most 8 MiB is a reject, or None. Dates are not counted here."""
     try:
         text = record.decode("utf-8")
     except UnicodeDecodeError:
@@ -223,7 +223,8 @@ def reject_reason(record):
     except RecursionError:
         return "too_deep"
     except ValueError:
-        return "invalid_json"
+        # What does not begin like an object may be a line of text.
+        return "invalid_json" if text.lstrip(" \t\n\r").startswith("{") else "unknown_format"
     if depth(fields) - 1 > DEPTH_MAX:
         return "too_deep"
     if len(fields) > FIELDS_MAX:

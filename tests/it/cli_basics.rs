@@ -21,7 +21,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn help_names_every_command_and_nonsense_exits_3() {
     let help = ml(["--help"]).run().expect(0).text();
-    for command in ["init", "generate", "ingest", "seal", "query", "verify", "demo"] {
+    for command in ["init", "generate", "ingest", "seal", "query", "verify", "quarantine", "demo"] {
         assert!(help.contains(command), "--help does not name {command}");
         let text = ml([command, "--help"]).run().expect(0).text();
         let examples = text.split_once("\nExamples:\n").map_or("", |(_, examples)| examples);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ingest_fn::parse::SourceFormat;
 use ingest_fn::pipeline::SourceConfig;
 
 use crate::args;
@@ -88,10 +87,7 @@ async fn ingest(
 
 fn config(args: &args::Ingest, input: &Input) -> SourceConfig {
     SourceConfig {
-        format: match args.source {
-            args::SourceFormat::Auto => SourceFormat::Auto,
-            args::SourceFormat::EnvoyJson => SourceFormat::EnvoyJson,
-        },
+        format: args.source,
         cluster: args.cluster.clone(),
         transport: input.transport().to_owned(),
         transport_ref: match input {

@@ -3,6 +3,7 @@
 mod generate;
 mod ingest;
 mod init;
+mod quarantine;
 pub(crate) mod query;
 pub(crate) mod seal;
 pub(crate) mod verify;
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Seal(args) => or_interrupted(seal::run(args)).await,
         Command::Query(args) => query::run(args).await,
         Command::Verify(args) => or_interrupted(verify::run(args)).await,
+        Command::Quarantine(args) => quarantine::run(args).await,
         Command::Demo(args) => {
             let interrupt = Interrupt::listen();
             or_interrupted_by(interrupt.clone(), crate::demo::run(args, interrupt)).await
