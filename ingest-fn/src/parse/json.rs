@@ -53,6 +53,27 @@ struct Extra {
 /// Keys of one scanner at most: presence is a 64-bit mask.
 pub const KEYS_MAX: usize = 64;
 
+/// Names the keys of a scanner: a constant a key, which is its index, and the list of them,
+/// `NAMES` unless it is given another name.
+macro_rules! keys {
+    ($($constant:ident = $name:literal,)+) => {
+        $crate::parse::json::keys!(NAMES: $($constant = $name,)+);
+    };
+    ($names:ident: $($constant:ident = $name:literal,)+) => {
+        $crate::parse::json::keys!(@number 0usize; $($constant)+);
+        /// The keys, by the indexes above.
+        pub(in crate::parse) const $names: &[&str] = &[$($name,)+];
+        const _: () = assert!($names.len() <= $crate::parse::json::KEYS_MAX);
+    };
+    (@number $n:expr; $first:ident $($rest:ident)*) => {
+        #[allow(dead_code, reason = "some keys are known only so that a repetition shows")]
+        pub(in crate::parse) const $first: usize = $n;
+        $crate::parse::json::keys!(@number $n + 1; $($rest)*);
+    };
+    (@number $n:expr;) => {};
+}
+pub(in crate::parse) use keys;
+
 /// The keys a scanner knows, at most [`KEYS_MAX`], each with `"key":` ready to compare.
 #[derive(Debug)]
 pub struct Keys {

@@ -14,21 +14,7 @@ use crate::parse::json::{Kind, Scanner, Slot};
 use crate::parse::time;
 use crate::reject::{Reason, Reject};
 
-/// Names the keys of one object: a constant with its index each, and all of them as `NAMES`.
-macro_rules! keys {
-    ($($constant:ident = $name:literal,)+) => {
-        $crate::parse::consul::values::keys!(@number 0usize; $($constant)+);
-        /// The keys, by the indexes above.
-        pub(in crate::parse) const NAMES: &[&str] = &[$($name,)+];
-        const _: () = assert!(NAMES.len() <= $crate::parse::json::KEYS_MAX);
-    };
-    (@number $n:expr; $first:ident $($rest:ident)*) => {
-        pub(in crate::parse) const $first: usize = $n;
-        $crate::parse::consul::values::keys!(@number $n + 1; $($rest)*);
-    };
-    (@number $n:expr;) => {};
-}
-pub(in crate::parse) use keys;
+pub(in crate::parse) use crate::parse::json::keys;
 
 /// What `parse_error` says of a key that stands twice.
 pub(in crate::parse) const REPEATED: &[u8] = b"a key stands twice; the last value was read";

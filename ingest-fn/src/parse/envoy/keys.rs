@@ -1,20 +1,6 @@
 //! The keys of Envoy's JSON access logs: Istio's default set and the extended set we recommend.
 
-macro_rules! keys {
-    ($($constant:ident = $name:literal,)+) => {
-        keys!(@number 0usize; $($constant)+);
-        /// The keys, by the indexes above.
-        pub(in crate::parse::envoy) const NAMES: &[&str] = &[$($name,)+];
-        const _: () = assert!(NAMES.len() <= $crate::parse::json::KEYS_MAX);
-    };
-    (@number $n:expr; $first:ident $($rest:ident)*) => {
-        pub(in crate::parse::envoy) const $first: usize = $n;
-        keys!(@number $n + 1; $($rest)*);
-    };
-    (@number $n:expr;) => {};
-}
-
-keys! {
+crate::parse::json::keys! {
     AUTHORITY = "authority",
     BYTES_RECEIVED = "bytes_received",
     BYTES_SENT = "bytes_sent",
@@ -72,7 +58,7 @@ keys! {
 
 /// Keys of the dynamic metadata of Envoy's RBAC filter.
 pub(super) mod rbac {
-    keys! {
+    crate::parse::json::keys! {
         ENFORCED_POLICY_ID = "enforced_effective_policy_id",
         ENFORCED_RESULT = "enforced_engine_result",
         DENY_SHADOW_POLICY_ID = "istio_dry_run_deny_shadow_effective_policy_id",
@@ -85,7 +71,7 @@ pub(super) mod rbac {
 
 /// Claims read from a verified token.
 pub(super) mod jwt {
-    keys! {
+    crate::parse::json::keys! {
         ISSUER = "iss",
         SUBJECT = "sub",
         GROUPS = "groups",

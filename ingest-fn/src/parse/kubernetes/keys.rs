@@ -1,24 +1,9 @@
 //! The keys of audit events and of what managed clusters put around them.
 
-macro_rules! keys {
-    ($($constant:ident = $name:literal,)+) => {
-        keys!(@number 0usize; $($constant)+);
-        /// The keys, by the indexes above.
-        pub(in crate::parse::kubernetes) const NAMES: &[&str] = &[$($name,)+];
-        const _: () = assert!(NAMES.len() <= $crate::parse::json::KEYS_MAX);
-    };
-    (@number $n:expr; $first:ident $($rest:ident)*) => {
-        #[allow(dead_code, reason = "some keys are known only so that a repetition shows")]
-        pub(in crate::parse::kubernetes) const $first: usize = $n;
-        keys!(@number $n + 1; $($rest)*);
-    };
-    (@number $n:expr;) => {};
-}
-
 /// Top-level keys: of an event, of an event list, of a CloudWatch Logs payload, of Azure's and of
 /// Google's log entries.
 pub(super) mod top {
-    keys! {
+    crate::parse::json::keys! {
         KIND = "kind",
         API_VERSION = "apiVersion",
         LEVEL = "level",
@@ -64,7 +49,7 @@ pub(super) mod top {
 
 /// Keys of `user` and `impersonatedUser`.
 pub(super) mod user {
-    keys! {
+    crate::parse::json::keys! {
         USERNAME = "username",
         UID = "uid",
         GROUPS = "groups",
@@ -74,7 +59,7 @@ pub(super) mod user {
 
 /// Keys of `objectRef`.
 pub(super) mod object_ref {
-    keys! {
+    crate::parse::json::keys! {
         RESOURCE = "resource",
         NAMESPACE = "namespace",
         NAME = "name",
@@ -88,7 +73,7 @@ pub(super) mod object_ref {
 
 /// Keys of `responseStatus`, and of the status in Google's entries.
 pub(super) mod status {
-    keys! {
+    crate::parse::json::keys! {
         METADATA = "metadata",
         STATUS = "status",
         MESSAGE = "message",
@@ -100,7 +85,7 @@ pub(super) mod status {
 
 /// Annotations that are read; Google writes them as labels of the entry.
 pub(super) mod notes {
-    keys! {
+    crate::parse::json::keys! {
         DECISION = "authorization.k8s.io/decision",
         REASON = "authorization.k8s.io/reason",
         TRUNCATED = "audit.k8s.io/truncated",
@@ -111,7 +96,7 @@ pub(super) mod notes {
 
 /// Keys of one entry of `logEvents`.
 pub(super) mod log_event {
-    keys! {
+    crate::parse::json::keys! {
         ID = "id",
         TIMESTAMP = "timestamp",
         MESSAGE = "message",
@@ -120,7 +105,7 @@ pub(super) mod log_event {
 
 /// Keys of `properties` in Azure's entries.
 pub(super) mod properties {
-    keys! {
+    crate::parse::json::keys! {
         LOG = "log",
         POD = "pod",
         STREAM = "stream",
@@ -129,7 +114,7 @@ pub(super) mod properties {
 
 /// Keys of `protoPayload` in Google's entries.
 pub(super) mod payload {
-    keys! {
+    crate::parse::json::keys! {
         TYPE = "@type",
         AUTHENTICATION_INFO = "authenticationInfo",
         METHOD_NAME = "methodName",

@@ -11,22 +11,7 @@ use crate::parse::fields as f;
 use crate::parse::json::{Kind, Slot};
 use crate::parse::leftovers::Direct;
 
-/// Numbers keys by their place in a list, and lists their names.
-macro_rules! keys {
-    ($names:ident: $($constant:ident = $name:literal,)+) => {
-        $crate::parse::ztunnel::values::keys!(@number 0usize; $($constant)+);
-        /// The keys, by the indexes above.
-        pub(in crate::parse) const $names: &[&str] = &[$($name,)+];
-        const _: () = assert!($names.len() <= $crate::parse::json::KEYS_MAX);
-    };
-    (@number $n:expr; $first:ident $($rest:ident)*) => {
-        #[allow(dead_code, reason = "some keys are known only so that they are seen twice")]
-        pub(in crate::parse) const $first: usize = $n;
-        $crate::parse::ztunnel::values::keys!(@number $n + 1; $($rest)*);
-    };
-    (@number $n:expr;) => {};
-}
-pub(in crate::parse) use keys;
+pub(in crate::parse) use crate::parse::json::keys;
 
 /// Whether a record can only be JSON: its first byte that is no space is a brace.
 pub(in crate::parse) fn is_json(record: &[u8]) -> bool {
