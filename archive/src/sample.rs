@@ -121,6 +121,7 @@ pub fn delivery(units: &[SampleUnit], received_at_micros: i64) -> Result<Sample,
         units: described,
         files: entries,
         quarantine,
+        redactions: BTreeMap::new(),
     };
     Ok(Sample { manifest, files })
 }

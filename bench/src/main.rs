@@ -11,6 +11,7 @@ use std::io::{BufWriter, Write};
 
 use ingest_fn::parts::PartReader;
 use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig};
+use ingest_fn::redact::Rules;
 use traffic::{Config, Format, Generator};
 
 /// Received long after any generated event, so that none lies in the future.
@@ -65,6 +66,7 @@ fn ingest(source: &str, file: &str, output: Option<&str>) -> Result<(), Box<dyn 
         cluster: Some("prod-eu-1".to_owned()),
         transport: "file".to_owned(),
         transport_ref: Some("bench".to_owned()),
+        redaction: Rules::default(),
     };
     let (mut bytes, mut events, mut rejects, mut stored, mut files) =
         (0u64, 0u64, 0u64, 0u64, 0u64);

@@ -3,11 +3,13 @@
 mod quarantine;
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ingest_fn::parse::SourceFormat;
+use ingest_fn::redact::Rules;
 
 use crate::exit::EXIT_CODES_HELP;
 
@@ -136,6 +138,24 @@ fn source_format() -> impl TypedValueParser<Value = SourceFormat> {
     PossibleValuesParser::new(SourceFormat::NAMES).try_map(|name| name.parse::<SourceFormat>())
 }
 
+/// Longest file of redaction rules, in bytes.
+const RULES_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Reads redaction rules: `default`, `none`, or a file of them.
+fn redaction(text: &str) -> Result<Rules, String> {
+    match text {
+        "default" => return Ok(Rules::default()),
+        "none" => return Ok(Rules::none()),
+        _ => {}
+    }
+    let expected = "expected default, none, or a file of rules as docs/redaction.md tells them";
+    let mut bytes = Vec::new();
+    std::fs::File::open(text)
+        .and_then(|file| file.take(RULES_BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(|e| format!("{expected}; {e}"))?;
+    serde_json::from_slice(&bytes).map_err(|e| format!("{expected}; {e}"))
+}
+
 /// `ingest`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -156,6 +176,9 @@ pub(crate) struct Ingest {
     /// Format of the records; without it each record is recognised by itself (docs/sources.md)
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_parser = source_format())]
     pub(crate) source: SourceFormat,
+    /// Credentials to take out of records: default, none, or a file of rules (docs/redaction.md)
+    #[arg(long, value_name = "RULES", default_value = "default", value_parser = redaction)]
+    pub(crate) redaction: Rules,
     /// Seal afterwards
     #[arg(long)]
     pub(crate) seal: bool,

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// The quarantine files.
     pub quarantine: Vec<QuarantineEntry>,
+    /// How many credentials each rule took out of the records; rules that took none are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redactions: BTreeMap<String, u64>,
 }
 
 /// Where a delivery's units came from.

@@ -1,5 +1,6 @@
 //! One delivery, from bytes to files and a manifest. Everything but [`store`] is pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -23,6 +24,7 @@ use crate::parse::envoy::EnvoyParser;
 use crate::parse::event::{Context, Events};
 use crate::parse::shippers::record_length;
 use crate::parse::{SourceFormat, fields};
+use crate::redact::{Counts, Redactor, Rules};
 use crate::reject::{Reason, RecordPlace, Reject, RejectExample, Rejects};
 use crate::scan::Marks;
 
@@ -37,6 +39,8 @@ pub struct SourceConfig {
     pub transport: String,
     /// Text of column `transport_ref`.
     pub transport_ref: Option<String>,
+    /// What is taken out of its records before anything is made of them.
+    pub redaction: Rules,
 }
 
 /// One unit's bytes, as a delivery carries them.
@@ -103,6 +107,8 @@ pub struct DeliveryBuilder {
     parser: EnvoyParser,
     /// Records since the last plain Envoy JSON record.
     not_envoy: u32,
+    redactor: Redactor,
+    redactions: Counts,
     dispatcher: Dispatcher,
     events: Events,
     segments: Segments,
@@ -167,6 +173,8 @@ impl DeliveryBuilder {
             return Err(IngestError::TooManyUnits { max: DELIVERY_UNITS_MAX });
         }
         let delivery = DeliveryId::of_units(&units);
+        let redactor = Redactor::new(&config.redaction);
+        let dispatcher = Dispatcher::redacting(&config.redaction);
         let rejects = Rejects::new(delivery, config.transport_ref.clone(), received_at_micros);
         Ok(Self {
             config,
@@ -177,7 +185,9 @@ impl DeliveryBuilder {
             marks: Marks::new(),
             parser: EnvoyParser::new(),
             not_envoy: 0,
-            dispatcher: Dispatcher::new(),
+            redactor,
+            redactions: Counts::default(),
+            dispatcher,
             events: Events::default(),
             segments: Segments { delivery, received_at_micros, by_date: BTreeMap::new() },
             bytes_since_look: 0,
@@ -206,7 +216,9 @@ impl DeliveryBuilder {
                 offset_bytes: unit.offset_bytes + offset as u64,
             };
             if whole && record.len() <= RECORD_BYTES_MAX {
-                match self.record(record)? {
+                let (text, redactions) = self.redact(record);
+                self.redactions.add(&redactions);
+                match self.record(&text)? {
                     Ok(rows) => {
                         outcome.events += rows;
                         for part in self.dispatcher.rejected() {
@@ -218,7 +230,8 @@ impl DeliveryBuilder {
                         let (offset, line) = whole_line(&unit, offset, record.len());
                         let offset_bytes = unit.offset_bytes + offset as u64;
                         let place = RecordPlace { offset_bytes, ..place };
-                        self.rejects.push(place, line, &reject)?;
+                        let (line, _) = self.redact(line);
+                        self.rejects.push(place, &line, &reject)?;
                         outcome.rejects += 1;
                     }
                 }
@@ -235,6 +248,15 @@ impl DeliveryBuilder {
             rows: self.unit_rows(),
         });
         Ok(outcome)
+    }
+
+    /// A record without its credentials. Bytes that are no text are redacted once they are text
+    /// (the dispatcher), and stand as they came where they never become text.
+    fn redact<'a>(&mut self, record: &'a [u8]) -> (Cow<'a, [u8]>, Counts) {
+        if self.config.format == SourceFormat::OtlpProtobuf {
+            return (Cow::Borrowed(record), Counts::default());
+        }
+        self.redactor.redact(record)
     }
 
     fn unit_rows(&self) -> Vec<RowRange> {
@@ -400,7 +422,9 @@ impl DeliveryBuilder {
                 place.offset_bytes
             );
             let reject = Reject::new(Reason::RecordTooLong, detail);
-            self.rejects.push(RecordPlace { offset_bytes, ..place }, piece, &reject)?;
+            let (piece, redactions) = self.redact(piece);
+            self.redactions.add(&redactions);
+            self.rejects.push(RecordPlace { offset_bytes, ..place }, &piece, &reject)?;
             pieces += 1;
         }
         Ok(pieces)
@@ -417,6 +441,8 @@ impl DeliveryBuilder {
         }
         let (quarantine, reject_examples) = self.rejects.finish()?;
         let quarantine: Vec<_> = quarantine.into_iter().collect();
+        self.redactions.add(&self.dispatcher.redactions());
+        let redactions = self.redactions.named().map(|(rule, n)| (rule.to_owned(), n)).collect();
         let manifest = Manifest {
             format: common::FORMAT,
             delivery: self.delivery,
@@ -433,6 +459,7 @@ impl DeliveryBuilder {
             units: self.units,
             files: files.iter().map(|file| file.entry.clone()).collect(),
             quarantine: quarantine.iter().map(|(_, entry)| entry.clone()).collect(),
+            redactions,
         };
         manifest.check().map_err(archive::error::ArchiveError::from)?;
         Ok(Delivery { manifest, files, quarantine, reject_examples })

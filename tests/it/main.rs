@@ -20,6 +20,7 @@ mod kit;
 mod other_readers;
 mod quarantine;
 mod query_forms;
+mod redaction;
 mod s3;
 mod sources;
 mod tamper;

@@ -94,6 +94,7 @@ fn config(args: &args::Ingest, input: &Input) -> SourceConfig {
             Input::Stdin => None,
             Input::File(_) => Some(input.name()),
         },
+        redaction: args.redaction.clone(),
     }
 }
 

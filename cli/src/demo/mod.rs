@@ -15,6 +15,7 @@ use common::commit::Genesis;
 use futures::future::try_join_all;
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::pipeline::SourceConfig;
+use ingest_fn::redact::Rules;
 use query_fn::rows::{Destination, Format as Rows};
 use query_fn::{Engine, Limits, Request};
 use traffic::{Config, Format, Generator, Incident};
@@ -331,6 +332,7 @@ fn source(cluster: Option<String>, name: &str) -> SourceConfig {
         cluster,
         transport: "file".to_owned(),
         transport_ref: Some(name.to_owned()),
+        redaction: Rules::default(),
     }
 }
 

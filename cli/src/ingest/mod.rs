@@ -121,6 +121,7 @@ fn gain(name: &str, delivery: &Delivery) -> Summary {
         gain.events += unit.events;
         gain.rejects += unit.rejects;
     }
+    gain.redactions.clone_from(&manifest.redactions);
     for entry in &manifest.quarantine {
         gain.stored_bytes += entry.bytes;
         for (reason, rejects) in &entry.reasons {

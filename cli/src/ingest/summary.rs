@@ -29,6 +29,8 @@ pub(crate) struct Summary {
     pub(crate) rejects: u64,
     /// How many rejects for which reason.
     pub(crate) reject_reasons: BTreeMap<String, u64>,
+    /// How many credentials which rule took out.
+    pub(crate) redactions: BTreeMap<String, u64>,
     /// Where the first rejects lie.
     pub(crate) reject_examples: Vec<Example>,
     /// Bytes of the units archived or skipped, once decompressed.
@@ -81,6 +83,9 @@ impl Summary {
         self.units_already_held += other.units_already_held;
         self.events += other.events;
         self.rejects += other.rejects;
+        for (rule, count) in other.redactions {
+            *self.redactions.entry(rule).or_default() += count;
+        }
         for (reason, rejects) in other.reject_reasons {
             *self.reject_reasons.entry(reason).or_default() += rejects;
         }
@@ -127,6 +132,17 @@ impl Summary {
                 text,
                 "Skipped {}, in the archive already.",
                 counted(self.units_already_held, "part", "parts")
+            );
+        }
+        if !self.redactions.is_empty() {
+            let all = self.redactions.values().sum();
+            let by_rule: Vec<String> =
+                self.redactions.iter().map(|(rule, n)| format!("{} {rule}", count(*n))).collect();
+            let _ = writeln!(
+                text,
+                "Redacted {}: {}.",
+                counted(all, "credential", "credentials"),
+                by_rule.join(", ")
             );
         }
         self.write_rejects(&mut text);

@@ -10,6 +10,7 @@ use common::UnitId;
 use common::manifest::Source;
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::pipeline::{self, Delivery, SourceConfig};
+use ingest_fn::redact::Rules;
 use ingest_fn::replay::{self as again, Candidate};
 use tokio::runtime::Handle;
 
@@ -256,6 +257,8 @@ impl Replay {
                     cluster: source.cluster.clone(),
                     transport: again::TRANSPORT.to_owned(),
                     transport_ref: source.transport_ref.clone(),
+                    // What was not redacted when it came is not spared now.
+                    redaction: Rules::default(),
                 };
                 self.groups.push(Group { config, records: Vec::new(), bytes: 0 });
                 self.groups.len() - 1

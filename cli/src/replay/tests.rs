@@ -33,6 +33,7 @@ async fn archive(folder: &tempfile::TempDir, lines: usize, files: usize) -> Arch
             cluster: Some("east".to_owned()),
             transport: "file".to_owned(),
             transport_ref: Some(format!("{file}.log")),
+            redaction: Rules::default(),
         };
         let mut summary = Summary::default();
         ingestor.ingest("x", Cursor::new(log.into_bytes()), config, &mut summary).await.unwrap();

@@ -13,6 +13,7 @@ mod parsers;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use job::Job;
@@ -24,6 +25,7 @@ use super::fields as f;
 use super::otlp::protobuf::to_json;
 use super::shippers::runtime::Cri;
 use super::shippers::{Shippers, keys};
+use crate::redact::{Counts, Redactor, Rules};
 use crate::reject::{Reason, Reject};
 
 /// Most envelopes around a line; real ones have up to three.
@@ -58,6 +60,8 @@ pub struct Dispatcher {
     parsers: Parsers,
     shippers: Shippers,
     rejected: Vec<RejectedPart>,
+    redactor: Redactor,
+    redactions: Counts,
     /// How many bytes the record in hand may still become.
     expansion_bytes: usize,
     /// How many parts may still be read of the record in hand.
@@ -71,9 +75,16 @@ impl Default for Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher that has seen nothing.
+    /// A dispatcher that has seen nothing and redacts nothing.
     pub fn new() -> Self {
+        Self::redacting(&Rules::none())
+    }
+
+    /// A dispatcher that takes credentials out of what it decodes, before it reads it.
+    pub fn redacting(rules: &Rules) -> Self {
         Self {
+            redactor: Redactor::new(rules),
+            redactions: Counts::default(),
             parsers: Parsers::new(),
             shippers: Shippers::new(),
             rejected: Vec::new(),
@@ -110,6 +121,11 @@ impl Dispatcher {
         result
     }
 
+    /// How much was redacted so far in what was decoded.
+    pub fn redactions(&self) -> Counts {
+        self.redactions
+    }
+
     /// The parts of the last record that were not understood, where others were.
     pub fn rejected(&self) -> &[RejectedPart] {
         &self.rejected
@@ -132,12 +148,20 @@ impl Dispatcher {
             self.parts_left += bytes.len() / PART_BYTES_MIN;
             let request = to_json(bytes, self.expansion_bytes, self.parts_left)?;
             self.expand(request.len())?;
+            let request = self.redact(&request).into_owned();
             return self.requests(&request, &job.deeper()?, events);
         }
         if simdutf8::basic::from_utf8(bytes).is_err() {
             return Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes"));
         }
-        self.record(format, bytes, job, events)
+        let text = self.redact(bytes);
+        self.record(format, &text, job, events)
+    }
+
+    fn redact<'a>(&mut self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        let (text, counts) = self.redactor.redact(text);
+        self.redactions.add(&counts);
+        text
     }
 
     /// A record of text, in as many envelopes as the job still allows.
