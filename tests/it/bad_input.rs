@@ -274,7 +274,8 @@ fn rejects_without_end_take_bounded_memory() {
         input.push(b'\n');
     }
     let file = laptop.write("noise.log", &input);
-    let (code, summary, peak) = measured(&laptop, &[file.to_str().unwrap()]);
+    // Noise of this length has something that looks like a credential.
+    let (code, summary, peak) = measured(&laptop, &["--redaction", "none", file.to_str().unwrap()]);
     eprintln!("{peak} bytes at most");
     assert_eq!((code, &summary["events"]), (Some(0), &0.into()), "{summary}");
     assert_eq!(summary["reject_reasons"]["not_utf8"], lines, "{summary}");

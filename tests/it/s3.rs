@@ -64,7 +64,9 @@ fn a_troubled_server_loses_and_doubles_nothing() {
         let files = generated(&laptop, "21");
         for file in &files {
             // A run that gave up is repeated, as its message says; nothing may be there twice.
-            let done = (0..5).any(|_| laptop.ingest([file]).run().code == Some(0));
+            // The oracle rebuilds records as they came.
+            let once = || laptop.ingest([file]).args(["--redaction", "none"]).run();
+            let done = (0..5).any(|_| once().code == Some(0));
             assert!(done, "five runs in a row gave up: {:?}", proxy.counts());
         }
         let sealed = (0..5).any(|_| laptop.command("seal").run().code == Some(0));
