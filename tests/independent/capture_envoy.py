@@ -2,11 +2,15 @@
 """Capture access logs of a real Envoy: every kind of denial, error and TLS failure on loopback.
 
     capture_envoy.py ENVOY OUT [--config infra/mesh/envoy/capture.yaml]
+                     [--otlp-port PORT] [--free-ports]
 
 Makes certificates (with the openssl command) and tokens in a temporary folder, starts upstream
 servers in threads and ENVOY with the configuration, makes each request of `requests` once and
 writes to the folder OUT what Envoy logged: default.jsonl, extended.jsonl, full.jsonl, text.log and
 plain.log (Envoy's own default format). A line of one file is the same line of the others.
+requests.json says in order which request made how many lines. The same records go over OTLP/HTTP to
+PORT, 4318 unless given; nobody need listen there. With --free-ports the listeners get ports that are
+free now, in place of the configuration's.
 Needs nothing but Python's standard library, openssl and an Envoy binary. Keys and certificates
 are gone afterwards.
 """
@@ -15,6 +19,7 @@ import argparse
 import base64
 import json
 import pathlib
+import re
 import shutil
 import socket
 import socketserver
@@ -28,8 +33,27 @@ import time
 import warnings
 
 HOST = "127.0.0.1"
+# Ports as the configuration has them; `move_ports` may give others.
 PLAIN, MTLS, STRICT, PERMISSIVE, OUTBOUND, TCP_MTLS, TCP_DENY, TCP_REFUSED = range(15801, 15809)
 APP, AUTHORIZER = 15820, 15821
+OTLP = 4318
+# Requests that make another number of lines than one: a connection that ends before anybody spoke
+# makes none, and a call through the client's sidecar one on each side that knows of it.
+LINES = {
+    "client closes in the handshake": 0,
+    "client says nothing": 0,
+    "outbound allowed": 2,
+    "outbound denied by the server's policy": 2,
+    "outbound: unknown CA": 2,
+    "outbound: wrong SAN": 2,
+    "outbound: our certificate rejected": 2,
+    "outbound: retried": 3,
+    "TCP, no client certificate": 2,
+}
+LINES_SECONDS = 10
+NO_LINE_SECONDS = 0.3
+# How long the last records may take over OTLP: the flush interval, and time to be stored.
+OTLP_SECONDS = 2
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 FORGED = ('x" "00000000-0000-4000-8000-000000000000" "intranet.shop:443" "10.9.9.9:9080" '
           'inbound|1|| 10.0.0.1:1 10.0.0.2:2 10.0.0.3:3 - forged')
@@ -455,6 +479,24 @@ def odd_server_name(folder):
 
 # ---------------------------------------------------------------- running it
 
+def move_ports(config, is_free, otlp_port):
+    """The configuration's text with other ports, which the names above have from now on."""
+    moved = {OTLP: otlp_port}
+    if is_free:
+        ports = {int(port) for port in re.findall(r"\b158\d\d\b", config)}
+        # All held at once, so that they differ.
+        held = [socket.create_server((HOST, 0)) for _ in ports]
+        moved |= {port: one.getsockname()[1] for port, one in zip(sorted(ports), held)}
+        for one in held:
+            one.close()
+    here = globals()
+    for name in ("PLAIN", "MTLS", "STRICT", "PERMISSIVE", "OUTBOUND", "TCP_MTLS", "TCP_DENY",
+                 "TCP_REFUSED", "APP", "AUTHORIZER", "OTLP"):
+        here[name] = moved.get(here[name], here[name])
+    return re.sub(r"\b(158\d\d|4318)\b",
+                  lambda found: str(moved.get(int(found[0]), found[0])), config)
+
+
 def wait_for(port, process):
     for _ in range(200):
         if process.poll() is not None:
@@ -473,27 +515,31 @@ def lines(folder):
 
 
 def capture(envoy, config, folder, out):
+    (folder / "envoy.yaml").write_text(config)
     certificates(folder)
     tokens = Tokens(folder)
     serve(APP, Upstream)
     serve(AUTHORIZER, Authorizer)
     process = subprocess.Popen(
-        [envoy, "-c", config, "--concurrency", "1", "--use-dynamic-base-id", "-l", "error",
+        [envoy, "-c", "envoy.yaml", "--concurrency", "1", "--use-dynamic-base-id", "-l", "error",
          "--file-flush-interval-msec", "20"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         wait_for(OUTBOUND, process)
         time.sleep(0.3)
         done = lines(folder)
+        made = []
         for number, (what, ask) in enumerate(requests(folder, tokens), 1):
             ask()
-            deadline = time.monotonic() + 1.2
-            while lines(folder) == done and time.monotonic() < deadline:
+            wanted = LINES.get(what, 1)
+            deadline = time.monotonic() + (LINES_SECONDS if wanted else NO_LINE_SECONDS)
+            while (lines(folder) < done + wanted or not wanted) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            time.sleep(0.06)  # A second line of the same request.
             now = lines(folder)
             print(f"{number:3} {what}: {now - done} lines")
+            made.append({"request": what, "lines": now - done})
             done = now
+        time.sleep(OTLP_SECONDS)
     finally:
         process.terminate()
         _, errors = process.communicate(timeout=20)
@@ -501,6 +547,7 @@ def capture(envoy, config, folder, out):
             print(errors, file=sys.stderr)
     for name in ("default.jsonl", "extended.jsonl", "full.jsonl", "text.log", "plain.log"):
         shutil.copy(folder / name, out / name)
+    (out / "requests.json").write_text(json.dumps(made, indent=1))
 
 
 def main():
@@ -509,11 +556,14 @@ def main():
     parser.add_argument("envoy", help="the Envoy binary")
     parser.add_argument("out", type=pathlib.Path, help="folder for the logs")
     parser.add_argument("--config", default=here / "infra/mesh/envoy/capture.yaml")
+    parser.add_argument("--otlp-port", type=int, default=OTLP, metavar="PORT")
+    parser.add_argument("--free-ports", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    config = move_ports(pathlib.Path(options.config).read_text(encoding="utf-8"),
+                        options.free_ports, options.otlp_port)
     with tempfile.TemporaryDirectory() as folder:
-        capture(options.envoy, str(pathlib.Path(options.config).resolve()),
-                pathlib.Path(folder), options.out)
+        capture(options.envoy, config, pathlib.Path(folder), options.out)
 
 
 if __name__ == "__main__":
