@@ -9,6 +9,7 @@ pub mod error;
 pub mod parse;
 pub mod parts;
 pub mod pipeline;
+pub mod rebuild;
 pub mod redact;
 pub mod reject;
 pub mod replay;

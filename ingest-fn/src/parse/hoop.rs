@@ -44,6 +44,9 @@ pub enum HoopFormat {
 }
 
 impl HoopFormat {
+    /// Every shape.
+    pub const ALL: [Self; 4] = [Self::Audit, Self::Session, Self::Webhook, Self::Inspect];
+
     /// The text of column `source_format`, and the name under which a source is configured.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -423,6 +426,13 @@ fn finish(
     }
     if row.repeated() || others.iter().any(Object::repeated) {
         values::put_ambiguous(event, values::REPEATED);
+    }
+    let is_page = |key: &[u8]| {
+        key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")) == Some(PAGE_KEY.as_bytes())
+    };
+    if row.scanner.extras(row.text).any(|(key, _)| is_page(key)) {
+        // Its place in `attributes` may be taken by the page.
+        event.text(f::RAW, context.outer.unwrap_or(row.text));
     }
     super::leftovers::finish(event, row.scanner, row.text, direct, context);
 }

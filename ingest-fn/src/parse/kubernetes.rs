@@ -34,6 +34,19 @@ use managed::Items;
 /// Text of column `source_format` of events of `audit.k8s.io`.
 pub const SOURCE_FORMAT: &str = "k8s_audit_v1";
 
+/// Text of column `source_format` of Azure's entries.
+pub(crate) const SOURCE_FORMAT_AKS: &str = managed::AKS;
+
+/// Text of column `source_format` of Google's entries.
+pub(crate) const SOURCE_FORMAT_GKE: &str = gke::SOURCE_FORMAT;
+
+/// Key of `attributes` under which the first event of a list, or an entry's, keeps what stood
+/// around it.
+pub(crate) const AROUND_KEY: &str = "envelope";
+
+/// The keys of an event, and the columns that hold values: what it takes to rebuild one.
+pub(crate) const HELD: (&[&str], &[crate::parse::leftovers::Direct]) = (top::NAMES, audit::DIRECT);
+
 /// Parses Kubernetes audit records, one at a time.
 #[derive(Debug)]
 pub struct KubernetesParser {

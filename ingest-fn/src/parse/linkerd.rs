@@ -39,6 +39,10 @@ pub const SOURCE_FORMAT_LOG_JSON: &str = "linkerd_log_json";
 /// Text of column `source_format` for the proxy's log in the plain form.
 pub const SOURCE_FORMAT_LOG_PLAIN: &str = "linkerd_log_plain";
 
+/// The keys of a JSON line, and the columns that hold values of access lines: what it takes to
+/// rebuild one.
+pub(crate) const HELD: (&[&str], &[leftovers::Direct]) = (k::NAMES, access::DIRECT);
+
 /// Parses Linkerd's lines, one at a time.
 #[derive(Debug)]
 pub struct LinkerdParser {

@@ -15,7 +15,7 @@ pub mod json;
 pub mod kubernetes;
 pub mod leftovers;
 pub mod linkerd;
-mod list;
+pub(crate) mod list;
 pub mod otlp;
 mod quote;
 pub mod shippers;

@@ -30,6 +30,10 @@ pub const SOURCE_FORMAT_JSON: &str = "ztunnel_json";
 /// Text of column `source_format` for plain lines.
 pub const SOURCE_FORMAT_TEXT: &str = "ztunnel_text";
 
+/// The keys of a JSON line, and the columns that hold values of access lines: what it takes to
+/// rebuild one.
+pub(crate) const HELD: (&[&str], &[leftovers::Direct]) = (k::NAMES, fill::ACCESS);
+
 /// Parses ztunnel's lines, one at a time.
 #[derive(Debug)]
 pub struct ZtunnelParser {

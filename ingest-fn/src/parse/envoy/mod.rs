@@ -27,7 +27,7 @@ use crate::scan::Marks;
 use keys::Shape;
 use verdict::Missing;
 
-pub use rebuild::rebuild;
+pub(crate) use rebuild::rebuild;
 pub(crate) use record::LogRecord;
 
 /// Text of column `source_format`.

@@ -1,96 +1,50 @@
 //! A row back to the record it was made from, equal value by value; white space and key order
 //! aside.
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
-
 use super::fill::GRPC_NAMES;
 use super::keys::{self as k, Shape};
 use crate::parse::fields as f;
-use crate::parse::json::Scanner;
 use crate::parse::time;
+use crate::rebuild::{Columns, Object, attributes, is_key, quote};
 
-/// The record of `row` as JSON text; `None` if the batch does not have the table's columns or the
-/// row is not of this source format.
-pub fn rebuild(batch: &RecordBatch, row: usize) -> Option<String> {
-    let values = Row { batch, row };
-    if values.text(f::SOURCE_FORMAT)? != super::SOURCE_FORMAT {
-        return None;
-    }
-    if let Some(raw) = values.text(f::RAW) {
-        return Some(raw.to_owned());
-    }
-    let keys = match values.text(f::RECORD_SHAPE)? {
+/// The record of a row without `raw` as JSON text; `None` if the row does not say what keys the
+/// record had.
+pub(crate) fn rebuild(row: &impl Columns) -> Option<String> {
+    let keys = match row.text(f::RECORD_SHAPE)? {
         "default" => k::DEFAULT_KEYS,
         "extended" => k::EXTENDED_KEYS,
         "full" => k::FULL_KEYS,
         _ => return None,
     };
-    let kept = values.attributes()?;
-    let is_kept = |name: &str| kept.iter().any(|(key, _)| key.trim_matches('"') == name);
-    let mut out = String::from("{");
-    let mut push = |key: &str, value: &str| {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push_str(key);
-        out.push(':');
-        out.push_str(value);
-    };
+    let kept = attributes(row)?;
+    let is_kept = |name: &str| kept.iter().any(|(key, _)| is_key(key, name));
+    let values = Values { row, has_parent: is_kept("traceparent") };
+    let mut out = Object::default();
     for (index, name) in k::NAMES.iter().enumerate() {
         if keys & (1 << index) != 0 && !is_kept(name) {
             let value = values.field(index, Shape::of(keys)).unwrap_or_else(|| "null".to_owned());
-            push(&format!("\"{name}\""), &value);
+            out.push(&quote(name), &value);
         }
     }
-    for (key, value) in &kept {
-        push(key, value);
+    for (key, value) in kept {
+        out.push(key, value);
     }
-    out.push('}');
-    Some(out)
+    Some(out.finish())
 }
 
-struct Row<'a> {
-    batch: &'a RecordBatch,
-    row: usize,
+struct Values<'a, R> {
+    row: &'a R,
+    /// `attributes` has a traceparent.
+    has_parent: bool,
 }
 
-impl<'a> Row<'a> {
-    fn strings(&self, column: usize) -> Option<&'a StringArray> {
-        self.batch.columns().get(column)?.as_string_opt::<i32>()
-    }
-
+impl<'a, R: Columns> Values<'a, R> {
     fn text(&self, column: usize) -> Option<&'a str> {
-        let strings = self.strings(column)?;
-        strings.is_valid(self.row).then(|| strings.value(self.row))
+        self.row.text(column)
     }
 
-    fn int64(&self, column: usize) -> Option<i64> {
-        let array = self.batch.columns().get(column)?.as_primitive_opt::<Int64Type>()?;
-        array.is_valid(self.row).then(|| array.value(self.row))
-    }
-
-    fn int32(&self, column: usize) -> Option<i32> {
-        let array = self.batch.columns().get(column)?.as_primitive_opt::<Int32Type>()?;
-        array.is_valid(self.row).then(|| array.value(self.row))
-    }
-
-    fn micros(&self, column: usize) -> Option<i64> {
-        let column = self.batch.columns().get(column)?;
-        let array = column.as_primitive_opt::<TimestampMicrosecondType>()?;
-        array.is_valid(self.row).then(|| array.value(self.row))
-    }
-
-    /// The fields of `attributes`: key with quotes, value text.
-    fn attributes(&self) -> Option<Vec<(String, String)>> {
-        let Some(text) = self.text(f::ATTRIBUTES) else { return Some(Vec::new()) };
-        let mut scanner = Scanner::new(&[]);
-        scanner.scan(text.as_bytes(), false).ok()?;
-        let owned = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-        scanner
-            .extras(text.as_bytes())
-            .map(|(key, value)| Some((owned(key)?, owned(value)?)))
-            .collect()
+    fn int(&self, column: usize) -> Option<i64> {
+        self.row.int(column)
     }
 
     fn quoted(&self, column: usize) -> Option<String> {
@@ -105,12 +59,12 @@ impl<'a> Row<'a> {
     fn field(&self, key: usize, shape: Shape) -> Option<String> {
         match key {
             k::AUTHORITY => self.quoted(f::HTTP_HOST),
-            k::BYTES_RECEIVED => self.int64(f::REQUEST_BYTES).map(|v| v.to_string()),
-            k::BYTES_SENT => self.int64(f::RESPONSE_BYTES).map(|v| v.to_string()),
-            k::DURATION => self.int64(f::DURATION_US).map(|v| (v / 1000).to_string()),
+            k::BYTES_RECEIVED => self.int(f::REQUEST_BYTES).map(|v| v.to_string()),
+            k::BYTES_SENT => self.int(f::RESPONSE_BYTES).map(|v| v.to_string()),
+            k::DURATION => self.int(f::DURATION_US).map(|v| (v / 1000).to_string()),
             k::METHOD => self.quoted(f::HTTP_METHOD),
             k::REQUESTED_SERVER_NAME => self.quoted(f::TLS_SNI),
-            k::RESPONSE_CODE => Some(self.int32(f::HTTP_STATUS).unwrap_or(0).to_string()),
+            k::RESPONSE_CODE => Some(self.int(f::HTTP_STATUS).unwrap_or(0).to_string()),
             k::RESPONSE_CODE_DETAILS => self.quoted(f::DECISION_REASON),
             k::RESPONSE_FLAGS => Some(quote(&self.flags()?)),
             k::RESPONSE_FLAGS_LONG => Some(quote("-")),
@@ -119,12 +73,12 @@ impl<'a> Row<'a> {
             k::UPSTREAM_HOST => self.quoted(f::UPSTREAM_HOST),
             k::UPSTREAM_LOCAL_ADDRESS => self.quoted(f::UPSTREAM_LOCAL_ADDRESS),
             k::UPSTREAM_SERVICE_TIME => {
-                self.int64(f::UPSTREAM_DURATION_US).map(|v| quote(&(v / 1000).to_string()))
+                self.int(f::UPSTREAM_DURATION_US).map(|v| quote(&(v / 1000).to_string()))
             }
             k::USER_AGENT => self.quoted(f::USER_AGENT),
             k::X_FORWARDED_FOR => self.quoted(f::X_FORWARDED_FOR),
-            k::START_TIME => self.micros(f::EVENT_TIME).map(|at| quote(&time::millis_text(at))),
-            k::START_US => self.micros(f::EVENT_TIME).map(|at| quote(&time::unix_text(at))),
+            k::START_TIME => self.int(f::EVENT_TIME).map(|at| quote(&time::millis_text(at))),
+            k::START_US => self.int(f::EVENT_TIME).map(|at| quote(&time::unix_text(at))),
             k::PATH => self.path(true),
             k::PATH_NQ => self.path(false),
             k::PROTOCOL => self
@@ -143,7 +97,7 @@ impl<'a> Row<'a> {
         match key {
             k::DOWNSTREAM_LOCAL_ADDRESS => self.local_address(),
             k::DOWNSTREAM_REMOTE_ADDRESS => {
-                address(self.text(f::SRC_IP)?, self.int32(f::SRC_PORT).unwrap_or(0))
+                address(self.text(f::SRC_IP)?, self.int(f::SRC_PORT).unwrap_or(0))
             }
             k::UPSTREAM_TRANSPORT_FAILURE_REASON => {
                 let upstream = self.text(f::TLS_FAILURE_SIDE) == Some("upstream");
@@ -153,7 +107,7 @@ impl<'a> Row<'a> {
             k::DOWNSTREAM_PEER_URI_SAN if !self.outbound() => self.quoted(f::SRC_IDENTITY),
             k::UPSTREAM_PEER_URI_SAN if self.outbound() => self.quoted(f::DST_IDENTITY),
             k::DOWNSTREAM_PEER_CERT_V_END => {
-                self.micros(f::PEER_CERT_NOT_AFTER).map(|at| quote(&time::millis_text(at)))
+                self.int(f::PEER_CERT_NOT_AFTER).map(|at| quote(&time::millis_text(at)))
             }
             k::DOWNSTREAM_PEER_FINGERPRINT_256 => self.quoted(f::PEER_CERT_SHA256),
             k::DOWNSTREAM_PEER_SERIAL => self.quoted(f::PEER_CERT_SERIAL),
@@ -163,27 +117,21 @@ impl<'a> Row<'a> {
                 Some(quote(&format!("TLSv{}", version.strip_prefix("tlsv")?)))
             }
             k::GRPC_STATUS => {
-                let number = usize::try_from(self.int32(f::GRPC_STATUS)?).ok()?;
+                let number = usize::try_from(self.int(f::GRPC_STATUS)?).ok()?;
                 GRPC_NAMES.get(number).map(|name| quote(name))
             }
             k::JWT_SUB => self.quoted(f::JWT_SUBJECT),
             k::TRACE_ID => {
                 // With a traceparent, which then stands in `attributes`, it was null.
-                let parent = self.attributes()?.iter().any(|(key, _)| key == "\"traceparent\"");
-                if parent { None } else { self.quoted(f::TRACE_ID) }
+                if self.has_parent { None } else { self.quoted(f::TRACE_ID) }
             }
             _ => None,
         }
     }
 
     fn flags(&self) -> Option<String> {
-        let list = self.batch.columns().get(f::RESPONSE_FLAGS)?.as_list_opt::<i32>()?;
-        let items = list.value(self.row);
-        let items = items.as_string_opt::<i32>()?;
-        if items.is_empty() {
-            return Some("-".to_owned());
-        }
-        Some(items.iter().flatten().collect::<Vec<_>>().join(","))
+        let flags = self.row.list(f::RESPONSE_FLAGS)?;
+        Some(if flags.is_empty() { "-".to_owned() } else { flags.join(",") })
     }
 
     fn path(&self, with_query: bool) -> Option<String> {
@@ -202,18 +150,14 @@ impl<'a> Row<'a> {
         if upstream_first {
             return None;
         }
-        address(self.text(f::DST_IP)?, self.int32(f::DST_PORT)?)
+        address(self.text(f::DST_IP)?, self.int(f::DST_PORT)?)
     }
 }
 
-fn address(ip: &str, port: i32) -> Option<String> {
+fn address(ip: &str, port: i64) -> Option<String> {
     Some(if ip.contains(':') {
         quote(&format!("[{ip}]:{port}"))
     } else {
         quote(&format!("{ip}:{port}"))
     })
-}
-
-fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use super::*;
+use crate::rebuild::{BatchRow, rebuild};
 
 fn batch_of(records: &[&str]) -> RecordBatch {
     let mut parser = EnvoyParser::new();
@@ -52,7 +53,7 @@ pub(super) fn check_rebuild(records: &[&str], raw_expected: bool) {
     let raw = batch.column(f::RAW);
     for (row, record) in records.iter().enumerate() {
         assert_eq!(raw.is_valid(row), raw_expected, "raw of {record}");
-        let again = rebuild(&batch, row).unwrap();
+        let again = rebuild(&BatchRow { batch: &batch, row }).unwrap().record;
         assert_eq!(fields(&again), fields(record), "rebuilt {again}\nfrom {record}");
     }
 }

@@ -16,7 +16,7 @@ use crate::parse::leftovers::Direct;
 use crate::reject::Reject;
 
 /// Fields that a column holds exactly.
-const DIRECT: &[Direct] =
+pub(super) const DIRECT: &[Direct] =
     &[(top::AUDIT_ID, f::REQUEST_ID), (top::USER_AGENT, f::USER_AGENT), (top::VERB, f::CHANGE_OP)];
 
 /// What is known of an event from around it.
