@@ -1,6 +1,7 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
 mod quarantine;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -16,6 +17,7 @@ use crate::exit::EXIT_CODES_HELP;
 pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
+pub(crate) use serve::Serve;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     Generate(Generate),
     /// Archive audit events from files or standard input
     Ingest(Ingest),
+    /// Archive OpenTelemetry logs that are sent over HTTP
+    Serve(Serve),
     /// Commit what was ingested
     Seal(Seal),
     /// Ask questions in SQL

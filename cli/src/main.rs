@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod query;
 mod replay;
+mod serve;
 mod shell;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ mod init;
 mod quarantine;
 pub(crate) mod query;
 pub(crate) mod seal;
+mod serve;
 pub(crate) mod verify;
 
 use archive::{Archive, Location, StoreOptions};
@@ -22,6 +23,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Init(args) => or_interrupted(init::run(args)).await,
         Command::Generate(args) => generate::run(args, Interrupt::listen()).await,
         Command::Ingest(args) => ingest::run(args, Interrupt::listen()).await,
+        Command::Serve(args) => serve::run(args, Interrupt::listen()).await,
         Command::Seal(args) => or_interrupted(seal::run(args)).await,
         Command::Query(args) => query::run(args).await,
         Command::Verify(args) => or_interrupted(verify::run(args)).await,

@@ -1,0 +1,41 @@
+//! `serve`: archives what is sent over HTTP.
+
+use std::time::Duration;
+
+use ingest_fn::pipeline::SourceConfig;
+use tokio::net::TcpListener;
+
+use crate::args;
+use crate::exit::{Failure, Outcome};
+use crate::interrupt::Interrupt;
+use crate::output::note;
+use crate::serve::{self, Settings};
+
+/// Column `transport` of what comes this way.
+const TRANSPORT: &str = "otlp_http";
+
+/// Runs the command.
+pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
+    let archive = super::open(&args.place).await?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|e| {
+        let listen = args.listen;
+        Failure::usage(format!("can not listen on {listen}: {e}; name another with --listen"))
+    })?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        note("No TLS and no authentication here: whoever reaches this address can write.");
+    }
+    note(&format!("Listening on http://{address}; OTLP logs go to /v1/logs."));
+    let settings = Settings {
+        config: SourceConfig {
+            cluster: args.cluster,
+            transport: TRANSPORT.to_owned(),
+            redaction: args.redaction,
+            ..SourceConfig::default()
+        },
+        window: Duration::from_millis(args.batch_milliseconds),
+        seal_every: (args.seal_every_seconds > 0)
+            .then(|| Duration::from_secs(args.seal_every_seconds)),
+    };
+    serve::run(&archive, listener, settings, interrupt).await
+}

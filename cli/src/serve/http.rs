@@ -1,0 +1,260 @@
+//! HTTP: connections, and what is at which path.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ingest_fn::decompress::Compression;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::answer::{Accepted, Media, Reason, Refusal};
+use super::batch::{Body, Item};
+use super::desk::Desk;
+use super::limits::{
+    ACCEPT_PAUSE, BODY_BYTES_MAX, BODY_TIME, CONNECTIONS_MAX, DRAIN_BYTES_MAX, END_TIME,
+    HEAD_BYTES_MAX, HEAD_TIME, IN_HAND_BYTES_MAX, STORE_TIME, TURN_TIME,
+};
+use super::request::{self, CODINGS, Head};
+use crate::interrupt::Interrupt;
+use crate::output::complain;
+
+/// Memory is counted in pieces of this size, in bytes.
+const PIECE_BYTES: usize = 1024;
+
+/// What all connections share.
+pub(crate) struct Service {
+    items: UnboundedSender<Item>,
+    desk: Arc<Desk>,
+    memory: Arc<Semaphore>,
+}
+
+impl Service {
+    /// One that hands bodies to `items`.
+    pub(crate) fn new(items: UnboundedSender<Item>) -> Self {
+        let memory = Arc::new(Semaphore::new(IN_HAND_BYTES_MAX / PIECE_BYTES));
+        Self { items, desk: Arc::default(), memory }
+    }
+
+    /// Accepts connections until interrupted, then lets those that are at work end.
+    pub(crate) async fn run(self, listener: TcpListener, mut interrupt: Interrupt) {
+        let service = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
+            let stream = tokio::select! {
+                biased;
+                () = interrupt.wait() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match stream {
+                Ok((stream, _)) => {
+                    let work = connection(Arc::clone(&service), stream, interrupt.clone());
+                    connections.spawn(async move {
+                        work.await;
+                        drop(slot);
+                    });
+                }
+                // The connection is gone, or too many files are open: others will end.
+                Err(e) => {
+                    complain(&format!("a connection could not be accepted: {e}"));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+        drop(listener);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if timeout(END_TIME, all).await.is_err() {
+            complain("some connections were still open at the end; they were not answered");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let media = request::media(request.headers()).unwrap_or(Media::Json);
+        let result = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/healthz") => return healthy(),
+            (&Method::POST, "/v1/logs") => self.logs(request).await,
+            (_, "/healthz") => Err(wrong_method("GET")),
+            (_, "/v1/logs") => Err(wrong_method("POST")),
+            _ => {
+                let message = "expected POST /v1/logs or GET /healthz; nothing else is here";
+                Err(Refusal::new(Reason::NotFound, message))
+            }
+        };
+        match result {
+            Ok(accepted) => response(StatusCode::OK, media, accepted.body(media)),
+            Err(refusal) => refused(&refusal, media),
+        }
+    }
+
+    async fn logs(&self, request: Request<Incoming>) -> Result<Accepted, Refusal> {
+        let head = request::head(request.headers())?;
+        let mut memory = self.memory(room(head)).await?;
+        let received = timeout(BODY_TIME, receive(request.into_body(), head)).await;
+        let bytes = received.map_err(|_| {
+            let message = format!("the body did not arrive within {} s", BODY_TIME.as_secs());
+            Refusal::new(Reason::Unavailable, message)
+        })??;
+        let body = spawn_blocking(move || {
+            let export = request::export(head, bytes)?;
+            let (records, length) = (export.records, export.bytes.len());
+            Ok((records, length, (records > 0).then(|| Body::new(head.media, export))))
+        });
+        let Ok(body) = body.await else {
+            return Err(Refusal::new(Reason::Defect, "reading the body ended without an answer"));
+        };
+        let (records, length, body) = body?;
+        let Some(body) = body else { return Ok(Accepted { records, rejected: 0 }) };
+        // What the body does not need goes back to the others.
+        let kept = memory.split(pieces(length)).unwrap_or(memory);
+        self.archive(head.media, body, kept).await
+    }
+
+    async fn archive(
+        &self,
+        media: Media,
+        body: Body,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Accepted, Refusal> {
+        let (answer, ticket) = self.desk.wait(body.unit());
+        if let Some(ticket) = ticket {
+            // If nobody takes it, the ticket is dropped, which is an answer.
+            let _ = self.items.send(Item { media, body, ticket, _memory: memory });
+        }
+        match timeout(STORE_TIME, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => {
+                let message = format!(
+                    "the archive did not answer within {} s; send it again, nothing is added twice",
+                    STORE_TIME.as_secs()
+                );
+                Err(Refusal::new(Reason::Unavailable, message))
+            }
+        }
+    }
+
+    async fn memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let pieces = u32::try_from(pieces(bytes)).unwrap_or(u32::MAX);
+        let turn = Arc::clone(&self.memory).acquire_many_owned(pieces);
+        match timeout(TURN_TIME, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                let message = "more requests are in hand than memory allows; send it again later";
+                Err(Refusal::new(Reason::TooMany, message))
+            }
+        }
+    }
+}
+
+const fn pieces(bytes: usize) -> usize {
+    bytes.div_ceil(PIECE_BYTES)
+}
+
+/// Most memory that a request of this head takes, in bytes.
+fn room(head: Head) -> usize {
+    let sent = head.length.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+    if head.coding == Compression::None { sent } else { sent + BODY_BYTES_MAX }
+}
+
+/// Serves one connection until its sender ends it, or the server ends.
+async fn connection(service: Arc<Service>, stream: TcpStream, mut interrupt: Interrupt) {
+    // Answers are short and nothing follows them.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    // An error is a sender that went away or spoke no HTTP: nobody is there to be told.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = interrupt.wait() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Reads a body. One that is too long is read on for a while, so that its sender sees the answer.
+async fn receive(mut body: Incoming, head: Head) -> Result<Vec<u8>, Refusal> {
+    if head.length.is_some_and(|length| length > DRAIN_BYTES_MAX) {
+        return Err(request::too_large());
+    }
+    let mut bytes = Vec::with_capacity(head.length.unwrap_or(0).min(BODY_BYTES_MAX));
+    let mut passed = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| {
+            let message = format!("expected the whole body, but the connection broke: {e}");
+            Refusal::new(Reason::Malformed, message)
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        passed += data.len();
+        if passed <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(data);
+        } else {
+            bytes = Vec::new();
+            if passed > DRAIN_BYTES_MAX {
+                break;
+            }
+        }
+    }
+    if passed > BODY_BYTES_MAX { Err(request::too_large()) } else { Ok(bytes) }
+}
+
+fn wrong_method(allowed: &str) -> Refusal {
+    Refusal::new(Reason::Method, format!("expected the method {allowed}"))
+}
+
+fn healthy() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from("ok\n"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn response(status: StatusCode, media: Media, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(media.content_type());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn refused(refusal: &Refusal, media: Media) -> Response<Full<Bytes>> {
+    let mut response = response(refusal.status(), media, refusal.body(media));
+    let headers = response.headers_mut();
+    if let Some(seconds) = refusal.retry_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match refusal.reason {
+        Reason::Unsupported => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
+        }
+        Reason::Method => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        }
+        // What is left of the body will not be read.
+        Reason::TooLarge => {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    response
+}

@@ -1,0 +1,71 @@
+//! The server: OTLP/HTTP in, into the archive.
+//!
+//! `request` and `answer` are the protocol, pure; `http` the connections; `batch` makes
+//! deliveries of bodies and answers them once they are stored; `seals` commits.
+//!
+//! Deliberately not here: TLS and authentication, which a proxy before it has, and every rule of
+//! the archive.
+
+mod answer;
+mod batch;
+mod desk;
+mod http;
+mod limits;
+mod request;
+mod seals;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use archive::Archive;
+use ingest_fn::pipeline::SourceConfig;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::exit::{Exit, Outcome};
+use crate::interrupt::Interrupt;
+
+use batch::Batcher;
+use http::Service;
+use seals::Seals;
+
+/// How the server works.
+pub(crate) struct Settings {
+    /// How records are read; the format is the request's.
+    pub(crate) config: SourceConfig,
+    /// How long a body waits for others to be archived with.
+    pub(crate) window: Duration,
+    /// How often to seal; `None` never, not even at the end.
+    pub(crate) seal_every: Option<Duration>,
+}
+
+/// Serves until interrupted; then everything in hand is archived and answered.
+pub(crate) async fn run(
+    archive: &Archive,
+    listener: TcpListener,
+    settings: Settings,
+    interrupt: Interrupt,
+) -> Outcome {
+    // Raised: a server before this one may have left something to seal.
+    let waits = Arc::new(AtomicBool::new(true));
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let batcher = Batcher::new(archive, settings.config, settings.window, Arc::clone(&waits));
+    let seals = Seals::new(archive, waits);
+    let sealing = async {
+        if let Some(every) = settings.seal_every {
+            seals.run(every, interrupt.clone()).await;
+        }
+    };
+    // The senders end with the connections, and the batcher with the senders.
+    tokio::join!(
+        Service::new(sender).run(listener, interrupt.clone()),
+        batcher.run(receiver, interrupt.clone()),
+        sealing,
+    );
+    if settings.seal_every.is_some() {
+        seals.seal().await?;
+    }
+    Ok(Exit::Ok)
+}

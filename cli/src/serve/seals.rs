@@ -1,0 +1,69 @@
+//! Sealing beside serving: now and then, and once at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use archive::Archive;
+use maintain_fn::SealOptions;
+
+use crate::commands::seal;
+use crate::doors;
+use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
+use crate::output::{complain, printable};
+
+/// Seals what the server has stored.
+pub(crate) struct Seals {
+    archive: Archive,
+    /// Raised by each delivery.
+    waits: Arc<AtomicBool>,
+}
+
+impl Seals {
+    pub(crate) fn new(archive: &Archive, waits: Arc<AtomicBool>) -> Self {
+        Self { archive: archive.clone(), waits }
+    }
+
+    /// Seals every so often until interrupted. What fails is tried again the next time.
+    pub(crate) async fn run(&self, every: Duration, mut interrupt: Interrupt) {
+        loop {
+            tokio::select! {
+                () = interrupt.wait() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            if let Err(e) = self.seal().await {
+                complain(&format!("sealing: {}; tried again later", printable(e.message(), false)));
+            }
+        }
+    }
+
+    /// Seals what waits, if something was stored since the last time.
+    ///
+    /// # Errors
+    /// If the archive fails or something had to be refused; what was committed stays.
+    pub(crate) async fn seal(&self) -> Result<(), Failure> {
+        // Lowered before the inbox is listed: a delivery stored meanwhile raises it again.
+        if !self.waits.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let now_micros = doors::now_micros()?;
+        let options = SealOptions::default();
+        let sealed = maintain_fn::seal(&self.archive.sealer(), now_micros, options).await;
+        match sealed {
+            Ok(report) => {
+                if !report.is_complete {
+                    self.waits.store(true, Ordering::Release);
+                }
+                match seal::exit(&report) {
+                    Exit::Ok => Ok(()),
+                    exit => Err(Failure::new(exit, seal::text(&report))),
+                }
+            }
+            Err(e) => {
+                self.waits.store(true, Ordering::Release);
+                Err(e.into())
+            }
+        }
+    }
+}
