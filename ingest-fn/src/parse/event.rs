@@ -59,16 +59,24 @@ enum Value {
 }
 
 /// One event in memory. Its buffers are used again for the next one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Event {
     cells: Vec<(usize, Value)>,
     items: Vec<(usize, usize)>,
     buffer: Vec<u8>,
     /// Which columns are set.
     set: u128,
+    /// Where in `cells` the value of a column that is set stands.
+    places: [u8; 128],
 }
 
 const _: () = assert!(COLUMNS.len() <= 128);
+
+impl Default for Event {
+    fn default() -> Self {
+        Self { cells: Vec::new(), items: Vec::new(), buffer: Vec::new(), set: 0, places: [0; 128] }
+    }
+}
 
 impl Event {
     fn clear(&mut self) {
@@ -78,11 +86,17 @@ impl Event {
         self.set = 0;
     }
 
+    /// Whether a column is not set yet, which it is from now on: a cell must follow.
+    #[inline]
     fn first(&mut self, column: usize) -> bool {
         let bit = 1u128 << (column % 128);
-        let first = self.set & bit == 0;
+        if self.set & bit != 0 {
+            return false;
+        }
         self.set |= bit;
-        first
+        // A column has one cell at most, so there are 128.
+        self.places[column % 128] = u8::try_from(self.cells.len()).unwrap_or_default();
+        true
     }
 
     fn keep(&mut self, value: &[u8]) -> (usize, usize) {
@@ -96,8 +110,26 @@ impl Event {
         self.set & (1u128 << (column % 128)) != 0
     }
 
+    #[inline]
     fn value(&self, column: usize) -> Option<Value> {
-        self.cells.iter().find(|(index, _)| *index == column).map(|(_, value)| *value)
+        if !self.has(column) {
+            return None;
+        }
+        self.cells.get(usize::from(self.places[column % 128])).map(|(_, value)| *value)
+    }
+
+    /// Sets a text column to what `write` appends to a buffer; whatever the buffer holds before
+    /// stays as it is. The column is set if `write` says so, and is not set already.
+    pub(crate) fn text_with(&mut self, column: usize, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        if self.has(column) {
+            return;
+        }
+        let start = self.buffer.len();
+        if write(&mut self.buffer) && self.first(column) {
+            self.cells.push((column, Value::Text(start, self.buffer.len())));
+        } else {
+            self.buffer.truncate(start);
+        }
     }
 
     /// The text a column is set to.

@@ -2,8 +2,10 @@
 //!
 //! The scanner knows a fixed set of keys. It remembers which key followed which, so that records
 //! of one format cost one comparison a key whatever their order; records of another order give
-//! the same slots, only slower. It checks the whole record against RFC 8259: nested values
+//! the same slots, only slower. It checks the whole record against RFC 8259: unusual nested values
 //! through serde_json, everything else here.
+
+mod nested;
 
 use std::borrow::Cow;
 
@@ -80,7 +82,12 @@ pub struct Keys {
     names: &'static [&'static str],
     literals: Vec<Vec<u8>>,
     sorted: Vec<u8>,
+    /// For each length, the first bytes of names, six bits of each: most keys that are not known
+    /// are told by these. Long ones share the last place.
+    begins: [u64; LENGTHS],
 }
+
+const LENGTHS: usize = 64;
 
 impl Keys {
     /// Prepares a set of distinct keys; that they are few enough is checked where they are listed.
@@ -88,15 +95,28 @@ impl Keys {
         let mut sorted: Vec<u8> = (0..=u8::MAX).take(names.len()).collect();
         sorted.sort_by_key(|&i| names[usize::from(i)]);
         let literals = names.iter().map(|name| format!("\"{name}\":").into_bytes()).collect();
-        Self { names, literals, sorted }
+        let mut begins = [0; LENGTHS];
+        for name in names {
+            begins[name.len().min(LENGTHS - 1)] |= begin_of(name.as_bytes());
+        }
+        Self { names, literals, sorted, begins }
     }
 
     fn find(&self, key: &[u8]) -> Option<usize> {
+        if self.begins[key.len().min(LENGTHS - 1)] & begin_of(key) == 0 {
+            return None;
+        }
         self.sorted
             .binary_search_by(|&i| self.names[usize::from(i)].as_bytes().cmp(key))
             .ok()
             .map(|at| usize::from(self.sorted[at]))
     }
+}
+
+/// A key's first byte as a bit.
+#[inline]
+fn begin_of(key: &[u8]) -> u64 {
+    1 << (key.first().copied().unwrap_or_default() & 63)
 }
 
 /// Scans records of known keys, one at a time.
@@ -207,13 +227,15 @@ impl Scanner {
         let key_end = at.at;
         at.space();
         at.expect(b':', "`:` after a key")?;
-        let text = decode(at.bytes, key)?;
+        let text = key.text(at.bytes).ok_or_else(|| {
+            Reject::new(Reason::InvalidJson, "expected a string, found a bad escape")
+        })?;
         let value_start = {
             at.space();
             at.at
         };
         let slot = at.value()?;
-        let Some(known) = self.keys.find(text.as_bytes()) else {
+        let Some(known) = self.keys.find(&text) else {
             let place = |from: usize, to: usize| (narrow(from), narrow(to));
             self.extras
                 .push(Extra { key: place(key_start, key_end), value: place(value_start, at.at) });
@@ -279,6 +301,11 @@ impl Scanner {
     pub fn name(&self, key: usize) -> &'static str {
         self.keys.names[key]
     }
+
+    /// A known key as it stands before its value: in quotes, with a colon.
+    pub fn literal(&self, key: usize) -> &[u8] {
+        &self.keys.literals[key]
+    }
 }
 
 impl Slot {
@@ -314,7 +341,7 @@ impl Slot {
 ///
 /// Strings of a log are short: eight bytes at a time in a general register beat a call.
 #[inline]
-fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     // The top bit of each zero byte; bytes behind the first zero may be marked as well.
@@ -336,15 +363,6 @@ fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
 fn narrow(at: usize) -> u32 {
     // `scan` refuses records longer than u32 can say.
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-fn decode(record: &[u8], slot: Slot) -> Result<Cow<'_, str>, Reject> {
-    slot.text(record)
-        .and_then(|text| match text {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-        })
-        .ok_or_else(|| Reject::new(Reason::InvalidJson, "expected a string, found a bad escape"))
 }
 
 struct Cursor<'a> {
@@ -470,17 +488,26 @@ impl<'a> Cursor<'a> {
             Some(b'f') => self.literal(b"false", Kind::Bool),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'{' | b'[') => {
-                self.skip_nested()?;
-                let text = &self.bytes[start..self.at];
-                match serde_json::from_slice::<IgnoredAny>(text) {
-                    Ok(_) => Ok(self.slot(Kind::Nested, start, self.at)),
-                    Err(e) => {
-                        let detail = format!("nested value at byte {start}: {e}");
-                        Err(Reject::new(Reason::InvalidJson, detail))
-                    }
-                }
+                let Some(end) = nested::end(self.bytes, start, self.plain) else {
+                    return self.nested_slowly(start);
+                };
+                self.at = end;
+                Ok(self.slot(Kind::Nested, start, end))
             }
             _ => Err(self.wrong("a value")),
+        }
+    }
+
+    /// Reads an object or list in any spelling, or says what is wrong with it.
+    fn nested_slowly(&mut self, start: usize) -> Result<Slot, Reject> {
+        self.skip_nested()?;
+        let text = &self.bytes[start..self.at];
+        match serde_json::from_slice::<IgnoredAny>(text) {
+            Ok(_) => Ok(self.slot(Kind::Nested, start, self.at)),
+            Err(e) => {
+                let detail = format!("nested value at byte {start}: {e}");
+                Err(Reject::new(Reason::InvalidJson, detail))
+            }
         }
     }
 

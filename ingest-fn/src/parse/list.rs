@@ -1,6 +1,8 @@
 //! Walks over JSON text that a scanner has checked: elements of lists and fields of objects, as
 //! they stand. Text that is not as expected ends the walk; nothing here fails.
 
+use super::json::quote_or_backslash;
+
 /// A place in checked JSON text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Walk<'a> {
@@ -60,12 +62,13 @@ impl<'a> Walk<'a> {
         self.at += 1;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
+            let found = quote_or_backslash(rest, 0);
+            let Some(&byte) = rest.get(found) else {
                 self.at = self.text.len();
                 return;
             };
             self.at += found + 1;
-            if rest.get(found) == Some(&b'"') {
+            if byte == b'"' {
                 return;
             }
             self.at = (self.at + 1).min(self.text.len());

@@ -12,6 +12,7 @@ use crate::parse::event::{Event, Row};
 use crate::parse::fields as f;
 use crate::parse::json::{Kind, Scanner, Slot};
 use crate::parse::time;
+use crate::parse::ztunnel::values::is_ipv4;
 use crate::reject::{Reason, Reject};
 
 pub(in crate::parse) use crate::parse::json::keys;
@@ -214,6 +215,11 @@ impl Peer<'_> {
 /// Reads `<ip>`, `[<ip>]`, `<IPv4>:<port>` or `[<IPv6>]:<port>`; `None` for anything else, as
 /// addresses with a zone.
 pub(in crate::parse) fn peer(text: &[u8]) -> Option<Peer<'_>> {
+    if let Some((ip, port)) = crate::parse::ztunnel::values::host_port(text)
+        && is_ipv4(ip)
+    {
+        return Some(Peer { ip: Cow::Borrowed(ip), port: Some(port) });
+    }
     let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('%'))?;
     let (ip, port) = match text.parse::<SocketAddr>() {
         Ok(address) => (address.ip(), Some(address.port())),

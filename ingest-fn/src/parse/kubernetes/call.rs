@@ -10,6 +10,7 @@ use super::verdict::{self, Verdict};
 use super::{change, policy, walk, who};
 use crate::parse::event::{Event, Row};
 use crate::parse::fields as f;
+use crate::parse::ztunnel::values::is_ipv4;
 
 /// A text of the record, or of what was decoded from it.
 pub(super) type Text<'a> = Option<Cow<'a, [u8]>>;
@@ -302,6 +303,9 @@ fn method(verb: &[u8]) -> Option<&'static str> {
 
 /// An address as RFC 5952 writes it, an IPv4 address in IPv6 clothes as IPv4.
 fn canonical_ip(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_ipv4(text) {
+        return Some(Cow::Borrowed(text));
+    }
     match std::str::from_utf8(text).ok()?.parse::<IpAddr>().ok()? {
         // Rust reads no other spelling of an IPv4 address than the canonical one.
         IpAddr::V4(_) => Some(Cow::Borrowed(text)),

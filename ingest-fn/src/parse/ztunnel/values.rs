@@ -4,12 +4,13 @@
 //! What a value means is not known here.
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use crate::parse::event::{Context, Event, Row};
 use crate::parse::fields as f;
 use crate::parse::json::{Kind, Slot};
 use crate::parse::leftovers::Direct;
+use crate::parse::quote::push_string;
 
 pub(in crate::parse) use crate::parse::json::keys;
 
@@ -62,12 +63,38 @@ pub(in crate::parse) fn host_port(text: &[u8]) -> Option<(&[u8], u16)> {
 
 /// An IPv4 address, or an IPv6 address in canonical text.
 pub(in crate::parse) fn ip(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let text = std::str::from_utf8(text).ok()?;
-    if text.parse::<Ipv4Addr>().is_ok() {
-        return Some(Cow::Borrowed(text.as_bytes()));
+    if is_ipv4(text) {
+        return Some(Cow::Borrowed(text));
     }
-    let address = text.parse::<Ipv6Addr>().ok()?;
+    let address = std::str::from_utf8(text).ok()?.parse::<Ipv6Addr>().ok()?;
     Some(Cow::Owned(address.to_string().into_bytes()))
+}
+
+/// Whether a text is an IPv4 address in its one spelling, four numbers up to 255 without needless
+/// zeros: what the standard library reads.
+pub(in crate::parse) fn is_ipv4(text: &[u8]) -> bool {
+    let (mut dots, mut digits, mut number) = (0, 0, 0u32);
+    // The longest one has 15 bytes.
+    for &byte in text.get(..16).unwrap_or(text) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // A zero has nothing behind it.
+            if digits > 0 && number == 0 {
+                return false;
+            }
+            digits += 1;
+            number = number * 10 + u32::from(digit);
+            if number > 255 {
+                return false;
+            }
+        } else if byte == b'.' && digits > 0 {
+            dots += 1;
+            (digits, number) = (0, 0);
+        } else {
+            return false;
+        }
+    }
+    dots == 3 && digits > 0 && text.len() < 16
 }
 
 /// An address and a port of `<IPv4>:<port>` or `[<IPv6>]:<port>`.
@@ -323,8 +350,10 @@ impl Attributes {
     }
 
     fn quoted(&mut self, text: &[u8]) {
-        // Writing a string to a vector can not fail.
-        let _ = serde_json::to_writer(&mut self.json, &*String::from_utf8_lossy(text));
+        match simdutf8::basic::from_utf8(text) {
+            Ok(_) => push_string(&mut self.json, text),
+            Err(_) => push_string(&mut self.json, String::from_utf8_lossy(text).as_bytes()),
+        }
     }
 
     /// Writes `attributes`, `raw`, `parse_status` and `parse_error` of an event whose other
@@ -379,6 +408,27 @@ mod tests {
             (b"d", value(b"open")),
         ];
         assert_eq!(spans, expected);
+    }
+
+    #[test]
+    fn ipv4_addresses_are_those_of_the_standard_library() {
+        let mut random = 1u64;
+        let mut found = 0;
+        for _ in 0..300_000 {
+            let mut text = Vec::new();
+            for _ in 0..9 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let pieces =
+                    ["0", "1", "2", "5", "10", "255", "256", ".", ".", ".", "1.", "", "a", "00"];
+                let place = usize::try_from(random >> 33).unwrap() % pieces.len();
+                text.extend_from_slice(pieces[place].as_bytes());
+            }
+            let std = std::str::from_utf8(&text).unwrap().parse::<std::net::Ipv4Addr>().is_ok();
+            found += usize::from(std);
+            assert_eq!(is_ipv4(&text), std, "{}", String::from_utf8_lossy(&text));
+        }
+        assert!(found > 200, "{found}");
+        assert!(is_ipv4(b"255.255.255.255") && !is_ipv4(b"255.255.255.255."));
     }
 
     #[test]
