@@ -115,6 +115,19 @@ impl ConsulParser {
             .is_ok_and(|payload| is_audit(&top, &payload))
     }
 
+    /// The scanner of records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.top
+    }
+
+    /// As [`Self::detects`], of the record scanned last.
+    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8]) -> bool {
+        let top = Object { scanner: &self.top, text: record };
+        self.mark.find(record).is_some()
+            && Object::nested(&mut self.payload, top.object(top::PAYLOAD), false)
+                .is_ok_and(|payload| is_audit(&top, &payload))
+    }
+
     /// Appends the record's event.
     ///
     /// # Errors
@@ -126,10 +139,24 @@ impl ConsulParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
+        if let Err(reject) = self.top.scan(record, context.plain) {
+            return Err(if context.forced { guess(reject) } else { reject });
+        }
+        self.parse_scanned(record, context, events)
+    }
+
+    /// As [`Self::parse`], of a record that was just scanned.
+    ///
+    /// # Errors
+    /// The same, broken JSON aside.
+    pub(in crate::parse) fn parse_scanned(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
         let plain = context.plain;
-        let guess = |reject: Reject| Reject { format_guess: Some(SOURCE_FORMAT), ..reject };
-        let top = Object::scan(&mut self.top, record, plain)
-            .map_err(|reject| if context.forced { guess(reject) } else { reject })?;
+        let top = Object { scanner: &self.top, text: record };
         let payload = top.object(top::PAYLOAD);
         let payload = Object::nested(&mut self.payload, payload, plain).map_err(guess)?;
         if !context.forced && !is_audit(&top, &payload) {
@@ -157,6 +184,10 @@ impl ConsulParser {
         leftovers::finish(event, top.scanner, record, DIRECT, context);
         Ok(())
     }
+}
+
+fn guess(reject: Reject) -> Reject {
+    Reject { format_guess: Some(SOURCE_FORMAT), ..reject }
 }
 
 fn is_audit(top: &Object<'_, '_>, payload: &Object<'_, '_>) -> bool {

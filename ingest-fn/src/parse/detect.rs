@@ -5,6 +5,7 @@
 //! record of which nothing was understood is a reject as a whole; of one that was understood in
 //! part, [`Dispatcher::rejected`] has the rest, so that a bad line costs its neighbours nothing.
 
+mod claims;
 mod documents;
 mod job;
 mod lines;
@@ -16,8 +17,9 @@ mod tests;
 use std::borrow::Cow;
 use std::io::Read;
 
+use claims::{Claims, Names};
 use job::Job;
-use parsers::Parsers;
+use parsers::{Found, Parser, Parsers};
 
 use super::SourceFormat;
 use super::event::{Context, Event, Events, Row};
@@ -59,6 +61,12 @@ pub struct RejectedPart {
 pub struct Dispatcher {
     parsers: Parsers,
     shippers: Shippers,
+    /// What the names claim that envelopes are told by.
+    names: Names,
+    /// Which parser had the last record that begins alike, by a hash of the begin.
+    expected: [Option<Parser>; EXPECTED],
+    #[cfg(test)]
+    asks_all: bool,
     rejected: Vec<RejectedPart>,
     redactor: Redactor,
     redactions: Counts,
@@ -82,11 +90,16 @@ impl Dispatcher {
 
     /// A dispatcher that takes credentials out of what it decodes, before it reads it.
     pub fn redacting(rules: &Rules) -> Self {
+        let shippers = Shippers::new();
         Self {
             redactor: Redactor::new(rules),
             redactions: Counts::default(),
             parsers: Parsers::new(),
-            shippers: Shippers::new(),
+            names: Names::of(shippers.top()),
+            shippers,
+            expected: [None; EXPECTED],
+            #[cfg(test)]
+            asks_all: false,
             rejected: Vec::new(),
             expansion_bytes: 0,
             parts_left: 0,
@@ -149,7 +162,14 @@ impl Dispatcher {
             let request = to_json(bytes, self.expansion_bytes, self.parts_left)?;
             self.expand(request.len())?;
             let request = self.redact(&request).into_owned();
-            return self.requests(&request, &job.deeper()?, events);
+            let before = events.all().len();
+            self.requests(&request, &job.deeper()?, events)?;
+            if events.all().len() == before && self.rejected.is_empty() && !bytes.is_empty() {
+                // Bytes that are no request may be one of unknown fields.
+                let detail = "expected log records, found none";
+                return Err(Reject::new(Reason::InvalidProtobuf, detail));
+            }
+            return Ok(());
         }
         if simdutf8::basic::from_utf8(bytes).is_err() {
             return Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes"));
@@ -189,6 +209,15 @@ impl Dispatcher {
         job: &Job<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
+        let place = place_of(record, job);
+        if let Some(parser) = self.expected.get(place).copied().flatten() {
+            if parsers::accepts(format, parser)
+                && self.parsers.is_surely(parser, record, job.context.plain)
+            {
+                return self.leaf(&Found::Object(parser), format, record, job, events);
+            }
+            self.expect(place, None);
+        }
         if let Err(reject) = self.shippers.scan(record, job.context.plain) {
             let several = record.contains(&b'\n') && !job.is_one;
             return if several { self.lines(format, record, job, events) } else { Err(reject) };
@@ -207,11 +236,14 @@ impl Dispatcher {
         if has(keys::RECORDS) && has(keys::REQUEST_ID) {
             return self.firehose(format, record, job, events);
         }
-        let found = self.parsers.of_object(record);
+        let claims = self.claims(record);
+        let found = self.parsers.of_object(record, claims);
         if let Some(parser) = found.filter(|found| parsers::accepts(format, *found)) {
+            self.expect(place, Some(parser));
+            let found = Found::Object(parser);
             return match self.shippers.merged(record, &job.context.envelope) {
-                Some(envelope) => self.leaf(parser, format, record, &job.with(envelope), events),
-                None => self.leaf(parser, format, record, job, events),
+                Some(around) => self.leaf(&found, format, record, &job.with(around), events),
+                None => self.leaf(&found, format, record, job, events),
             };
         }
         if let Some(docker) = self.shippers.docker(record) {
@@ -220,13 +252,13 @@ impl Dispatcher {
         // A line of the configured format may have a field `message` of its own.
         let mut refused = None;
         if let Some(parser) = parsers::configured(format) {
-            match self.leaf(parser, format, record, job, events) {
+            match self.leaf(&Found::Unread(parser), format, record, job, events) {
                 Ok(()) => return Ok(()),
                 Err(reject) => refused = Some(reject),
             }
         }
         if let Some(opened) = self.shippers.open(record, &job.context.envelope)? {
-            let inner = job.inside(opened.envelope, record)?;
+            let inner = job.inside(opened.envelope, record)?.of(&opened.payload);
             return self.record(format, &opened.payload, &inner, events);
         }
         Err(refused
@@ -245,20 +277,50 @@ impl Dispatcher {
             if cri.partial {
                 return Err(incomplete());
             }
-            let inner = job.inside(lines::cri_envelope(&cri, job), line)?;
+            let inner = job.inside(lines::cri_envelope(&cri, job), line)?.of(cri.content);
             return self.record(format, cri.content, &inner, events);
         }
-        let found = self.parsers.of_text(line).filter(|found| parsers::accepts(format, *found));
-        match found.or(parsers::configured(format)) {
-            Some(parser) => self.leaf(parser, format, line, job, events),
+        let found = self.parsers.of_text(line);
+        let found = found.map(Found::Text).filter(|found| parsers::accepts(format, found.parser()));
+        match found.or(parsers::configured(format).map(Found::Unread)) {
+            Some(found) => self.leaf(&found, format, line, job, events),
             None => Err(unknown("text of no format this version reads")),
+        }
+    }
+
+    /// Whether nothing is guessed, ruled out or remembered: the slow way, against which tests hold
+    /// the short one.
+    #[cfg(test)]
+    fn asks_all(&self) -> bool {
+        self.asks_all
+    }
+
+    #[cfg(not(test))]
+    const fn asks_all(&self) -> bool {
+        false
+    }
+
+    /// What the record claims that the shippers' scanner has scanned last.
+    fn claims(&self, record: &[u8]) -> Claims {
+        if self.asks_all() {
+            return Claims::ALL;
+        }
+        self.names.read(self.shippers.top(), record)
+    }
+
+    fn expect(&mut self, place: usize, parser: Option<Parser>) {
+        if self.asks_all() {
+            return;
+        }
+        if let Some(expected) = self.expected.get_mut(place) {
+            *expected = parser;
         }
     }
 
     /// A record without envelopes, for its parser.
     fn leaf(
         &mut self,
-        parser: parsers::Parser,
+        found: &Found<'_>,
         format: SourceFormat,
         record: &[u8],
         job: &Job<'_>,
@@ -274,7 +336,9 @@ impl Dispatcher {
         } else {
             &job.context
         };
-        let result = self.parsers.parse(parser, format, record, context, events);
+        let unread = Found::Unread(found.parser());
+        let found = if self.asks_all() { &unread } else { found };
+        let result = self.parsers.parse(found, format, record, context, events);
         match result {
             Ok(()) => complete(events.all_mut().get_mut(before..).unwrap_or_default(), job),
             Err(_) => events.truncate(before),
@@ -336,6 +400,17 @@ impl Dispatcher {
         let first = self.rejected.drain(rejected_before..).next();
         first.map_or(Ok(()), |part| Err(part.reject))
     }
+}
+
+/// Places where it is remembered which parser had a record.
+const EXPECTED: usize = 16;
+
+/// Where it is remembered which parser had a record that begins as this one does. That is a guess
+/// only, which is checked before it counts.
+fn place_of(record: &[u8], job: &Job<'_>) -> usize {
+    let begin = record.first_chunk::<8>().map_or(0, |begin| u64::from_le_bytes(*begin));
+    let mixed = (begin ^ job.depth() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 60).unwrap_or_default()
 }
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];

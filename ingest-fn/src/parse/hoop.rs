@@ -103,6 +103,8 @@ pub struct HoopParser {
     object: Finder<'static>,
     probe: Scanner,
     rows: Rows,
+    /// What the record detected last is.
+    found: Option<Found>,
 }
 
 /// One reader a shape.
@@ -144,14 +146,50 @@ impl HoopParser {
                 webhook: webhook::Webhook::new(),
                 inspect: inspect::Inspect::new(),
             },
+            found: None,
         }
     }
 
     /// Whether a record has one of the four shapes, pages and lines with a prefix included.
     /// Records without the words they have in common are not scanned; only broken JSON allocates.
     pub fn detects(&mut self, record: &[u8]) -> bool {
+        self.found = None;
+        if self.has_marks(record) {
+            self.found = self.find(record, None, false).unwrap_or_default();
+        }
+        self.found.is_some()
+    }
+
+    fn has_marks(&self, record: &[u8]) -> bool {
         self.marks.iter().any(|mark| mark.find(record).is_some())
-            && matches!(self.find(record, None, false), Ok(Some(_)))
+    }
+
+    /// The scanner of records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.probe
+    }
+
+    /// As [`HoopParser::detects`], of the JSON object scanned last.
+    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8]) -> bool {
+        self.found = None;
+        if self.has_marks(record) {
+            self.found = self.found_in(0, record, None, false).unwrap_or_default();
+        }
+        self.found.is_some()
+    }
+
+    /// As [`HoopParser::parse`], of the record detected last.
+    ///
+    /// # Errors
+    /// The same.
+    pub(in crate::parse) fn parse_found(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
+        let found = self.found.ok_or_else(unknown)?;
+        self.read(found, record, context, events).map_err(|reject| found.format.guess(reject))
     }
 
     /// Appends the record's events: one, or one a row of a page. What surrounds a page (its other
@@ -204,7 +242,20 @@ impl HoopParser {
             _ => Some(0),
         };
         let Some(begin) = begin else { return Ok(None) };
-        let object = Object::scan(&mut self.probe, record.get(begin..).unwrap_or_default(), plain)?;
+        let object = record.get(begin..).unwrap_or_default();
+        self.probe.scan(object, plain)?;
+        self.found_in(begin, object, forced, plain)
+    }
+
+    /// As [`HoopParser::find`], of the object scanned last, which begins there in its record.
+    fn found_in(
+        &mut self,
+        begin: usize,
+        object: &[u8],
+        forced: Option<HoopFormat>,
+        plain: bool,
+    ) -> Result<Option<Found>, Reject> {
+        let object = Object { scanner: &self.probe, text: object };
         let own = shape(&object);
         let data = object.array(probe::DATA);
         let has_pages = object.has(probe::PAGES);

@@ -93,12 +93,42 @@ impl KubernetesParser {
         if !is_json(record) {
             return legacy::split(record).is_some();
         }
-        if self.words.iter().all(|word| word.find(record).is_none()) {
+        if !self.has_words(record) {
             return false;
         }
         // Keys read before an error are enough to tell.
         let _ = self.top.scan(record, false);
         self.form(record).is_some()
+    }
+
+    fn has_words(&self, record: &[u8]) -> bool {
+        self.words.iter().any(|word| word.find(record).is_some())
+    }
+
+    /// Time and fields of a line of text; `None` if it is no audit line.
+    pub(in crate::parse) fn split_text(line: &[u8]) -> Option<(i64, &[u8])> {
+        legacy::split(line)
+    }
+
+    /// Appends the event of a line of text that was split.
+    pub(in crate::parse) fn parse_line(
+        &mut self,
+        (micros, fields): (i64, &[u8]),
+        line: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) {
+        legacy::parse(line, micros, fields, &mut self.reader.canon, context, events);
+    }
+
+    /// The scanner of JSON records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.top
+    }
+
+    /// As [`Self::detects`], of the JSON record scanned last.
+    pub(in crate::parse) fn detects_scanned(&self, record: &[u8]) -> bool {
+        self.has_words(record) && self.form(record).is_some()
     }
 
     /// Appends a record's events to `events`.
@@ -115,13 +145,27 @@ impl KubernetesParser {
         if !is_json(record)
             && let Some((micros, fields)) = legacy::split(record)
         {
-            legacy::parse(record, micros, fields, &mut self.reader.canon, context, events);
+            self.parse_line((micros, fields), record, context, events);
             return Ok(());
         }
-        let scanned = self.top.scan(record, context.plain);
+        if let Err(reject) = self.top.scan(record, context.plain) {
+            let format_guess = self.form(record).map(Form::source_format);
+            return Err(Reject { format_guess, ..reject });
+        }
+        self.parse_scanned(record, context, events)
+    }
+
+    /// As [`Self::parse`], of a JSON record that was just scanned.
+    ///
+    /// # Errors
+    /// The same, broken JSON aside.
+    pub(in crate::parse) fn parse_scanned(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
         let form = self.form(record);
-        scanned
-            .map_err(|reject| Reject { format_guess: form.map(Form::source_format), ..reject })?;
         let form = form.or(context.forced.then_some(Form::Event)).ok_or_else(|| {
             let detail = "expected an audit event of Kubernetes, found other keys";
             Reject::new(Reason::UnknownFormat, detail)

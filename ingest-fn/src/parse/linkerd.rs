@@ -52,6 +52,15 @@ pub struct LinkerdParser {
     attributes: Attributes,
 }
 
+/// A line of text in its parts.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::parse) enum TextLine<'a> {
+    /// Of the proxy's log.
+    Plain(plain::Parts<'a>),
+    /// Of the access log.
+    Apache(Apache<'a>),
+}
+
 /// Which of the JSON formats a record has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
@@ -90,10 +99,28 @@ impl LinkerdParser {
             && self.shape(record, false).is_some()
     }
 
+    /// The scanner of JSON records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.scanner
+    }
+
+    /// As [`Self::detects_json`], of the record scanned last.
+    pub(in crate::parse) fn detects_scanned(&self, record: &[u8]) -> bool {
+        self.shape(record, false).is_some()
+    }
+
     /// Whether a line of text is one of the access log in Apache's form, or of the proxy's log in
     /// the plain form.
     pub fn detects_text(record: &[u8]) -> bool {
-        plain::uptime(record).is_some() || apache(record, false).is_some()
+        Self::split_text(record, false).is_some()
+    }
+
+    /// A line of text in its parts. Where the source is configured, its time may be any text.
+    pub(in crate::parse) fn split_text(record: &[u8], forced: bool) -> Option<TextLine<'_>> {
+        match plain::Parts::split(record) {
+            Some(parts) => Some(TextLine::Plain(parts)),
+            None => apache(record, forced).map(TextLine::Apache),
+        }
     }
 
     /// Appends the record's one event to `events`.
@@ -110,16 +137,30 @@ impl LinkerdParser {
         if values::is_json(record) {
             return self.parse_json(record, context, events);
         }
-        if let Some(parts) = plain::Parts::split(record) {
-            return self.parse_plain(&parts, record, context, events);
-        }
-        match apache(record, context.forced) {
-            Some(line) => self.parse_apache(&line, record, context, events),
+        match Self::split_text(record, context.forced) {
+            Some(line) => self.parse_line(&line, record, context, events),
             None => {
                 let expected = "expected an uptime or an access line";
                 let detail = format!("{expected}, found other text");
                 Err(Reject::new(Reason::UnknownFormat, detail))
             }
+        }
+    }
+
+    /// As [`Self::parse`], of a line of text in its parts.
+    ///
+    /// # Errors
+    /// If it has no time.
+    pub(in crate::parse) fn parse_line(
+        &mut self,
+        line: &TextLine<'_>,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
+        match line {
+            TextLine::Plain(parts) => self.parse_plain(parts, record, context, events),
+            TextLine::Apache(line) => self.parse_apache(line, record, context, events),
         }
     }
 
@@ -144,6 +185,19 @@ impl LinkerdParser {
         events: &mut Events,
     ) -> Result<(), Reject> {
         self.scanner.scan(record, context.plain)?;
+        self.parse_scanned(record, context, events)
+    }
+
+    /// As [`Self::parse`], of a JSON record that was just scanned.
+    ///
+    /// # Errors
+    /// The same, broken JSON aside.
+    pub(in crate::parse) fn parse_scanned(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
         let shape = self.shape(record, context.forced).ok_or_else(|| {
             let expected = "expected client.addr and uri, or fields and a target of linkerd";
             Reject::new(Reason::UnknownFormat, format!("{expected}, found another object"))

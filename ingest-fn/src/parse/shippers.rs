@@ -73,6 +73,11 @@ impl Shippers {
         self.top.scan(record, plain)
     }
 
+    /// The scanner of the top of records.
+    pub(crate) fn top(&self) -> &Scanner {
+        &self.top
+    }
+
     /// Whether the record has a key.
     pub(crate) fn has(&self, key: usize) -> bool {
         self.top.present() & (1 << key) != 0

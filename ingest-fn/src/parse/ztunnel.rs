@@ -22,6 +22,7 @@ use super::{leftovers, time};
 use crate::reject::{Reason, Reject};
 use fill::{Line, Span};
 use keys as k;
+pub(in crate::parse) use plain::Parts;
 use values::{Attributes, Doubt, Spans, is_absent, span_field, text, text_or_number};
 
 /// Text of column `source_format` for JSON lines.
@@ -71,9 +72,24 @@ impl ZtunnelParser {
             && self.is_of_ztunnel(record, false)
     }
 
+    /// The scanner of JSON records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.scanner
+    }
+
+    /// As [`Self::detects_json`], of the record scanned last.
+    pub(in crate::parse) fn detects_scanned(&self, record: &[u8]) -> bool {
+        self.is_of_ztunnel(record, false)
+    }
+
     /// Whether a line of text is an access or state line in the plain form.
     pub fn detects_text(record: &[u8]) -> bool {
-        plain::split(record, false).is_some()
+        Self::split_text(record).is_some()
+    }
+
+    /// The parts of a line of text, if [`Self::detects_text`].
+    pub(in crate::parse) fn split_text(record: &[u8]) -> Option<Parts<'_>> {
+        plain::split(record, false)
     }
 
     /// Appends the record's one event to `events`.
@@ -116,6 +132,19 @@ impl ZtunnelParser {
         events: &mut Events,
     ) -> Result<(), Reject> {
         self.scanner.scan(record, context.plain)?;
+        self.parse_scanned(record, context, events)
+    }
+
+    /// As [`Self::parse`], of a JSON record that was just scanned.
+    ///
+    /// # Errors
+    /// The same, broken JSON aside.
+    pub(in crate::parse) fn parse_scanned(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
         if !self.is_of_ztunnel(record, context.forced) {
             let detail = "expected level, message and a scope of ztunnel, found another object";
             return Err(Reject::new(Reason::UnknownFormat, detail));
@@ -170,6 +199,20 @@ impl ZtunnelParser {
             let expected = "expected time, level, scope, message and fields between tabs";
             Reject::new(Reason::UnknownFormat, format!("{expected}, found other text"))
         })?;
+        self.parse_parts(&parts, record, context, events)
+    }
+
+    /// As [`Self::parse`], of a line of text in its parts.
+    ///
+    /// # Errors
+    /// If it has no time.
+    pub(in crate::parse) fn parse_parts(
+        &mut self,
+        parts: &Parts<'_>,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
         let time = values::event_time(time::parse_rfc3339(parts.time), context)
             .ok_or_else(|| no_time("a time in RFC 3339 at the begin", SOURCE_FORMAT_TEXT))?;
         let mut fields = [const { None }; k::FIELDS];

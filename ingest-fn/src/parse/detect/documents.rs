@@ -31,7 +31,7 @@ impl Dispatcher {
             let fields = document.object(&fields);
             let columns = document.columns.clone();
             let envelope = inside(around, "cloudwatch", time, columns, &fields);
-            let inner = job.in_envelope(envelope, Some(outer))?;
+            let inner = job.in_envelope(envelope, Some(outer))?.of(&message);
             dispatcher.record(format, &message, &inner, events)
         })
     }

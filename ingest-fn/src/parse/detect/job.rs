@@ -1,6 +1,6 @@
 //! A piece of a record on its way in, and what stands around it.
 
-use super::{ENVELOPES_MAX, Reason, Reject};
+use super::{ENVELOPES_MAX, Reason, Reject, without_line_end};
 use crate::parse::event::{Context, Envelope};
 
 /// What is known of a piece of a record.
@@ -22,6 +22,11 @@ impl<'a> Job<'a> {
             is_one: false,
             depth: 0,
         }
+    }
+
+    /// How many envelopes were taken off.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
     }
 
     /// The same piece with another envelope.
@@ -72,6 +77,14 @@ impl<'a> Job<'a> {
             is_one: self.is_one,
             depth: self.depth + 1,
         })
+    }
+
+    /// The same, where the payload is this text.
+    pub(super) fn of(mut self, payload: &[u8]) -> Self {
+        // In one go over all bytes, which is faster than to stop at the first one.
+        let least = without_line_end(payload).iter().fold(u8::MAX, |least, &byte| least.min(byte));
+        self.context.plain = least >= 0x20;
+        self
     }
 
     /// One of several lines in the piece.

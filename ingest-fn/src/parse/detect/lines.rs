@@ -44,15 +44,18 @@ struct Piece<'a> {
 
 /// The envelope of a line behind a CRI prefix.
 pub(super) fn cri_envelope(cri: &Cri<'_>, job: &Job<'_>) -> Envelope {
-    let mut fields = b"{".to_vec();
-    for (name, text) in [("time", cri.time), ("stream", cri.stream)] {
-        let mut value = Vec::new();
-        push_string(&mut value, text);
-        push_field(&mut fields, name, &value);
+    let around = &job.context.envelope;
+    let mut attributes = Vec::with_capacity(around.attributes.len() + 80);
+    attributes.extend_from_slice(&around.attributes);
+    if !attributes.is_empty() {
+        attributes.push(b',');
     }
-    fields.push(b'}');
+    // A time and the name of a stream have nothing that needs an escape.
+    for piece in [b"\"cri\":{\"time\":\"", cri.time, b"\",\"stream\":\"", cri.stream, b"\"}"] {
+        attributes.extend_from_slice(piece);
+    }
     let time = Some((cri.time_micros, "cri"));
-    inside(&job.context.envelope, "cri", time, Vec::new(), &fields)
+    Envelope { time, columns: around.columns.clone(), attributes }
 }
 
 impl Dispatcher {
@@ -166,7 +169,7 @@ impl Dispatcher {
         let time = whole.time_micros.map(|time| (time, "cri"));
         let around = &job.context.envelope;
         let envelope = inside(around, whole.runtime, time, Vec::new(), &stream);
-        let inner = job.in_envelope(envelope, Some(&whole.lines))?;
+        let inner = job.in_envelope(envelope, Some(&whole.lines))?.of(&whole.payload);
         if let Err(reject) = self.record(format, &whole.payload, &inner, events) {
             self.reject_part(&whole.lines, reject);
         }
@@ -193,7 +196,8 @@ impl Dispatcher {
         let time = docker.time_micros.map(|time| (time, "cri"));
         let around = &job.context.envelope;
         let envelope = inside(around, "docker", time, Vec::new(), &fields);
-        let result = self.record(format, &docker.log, &job.inside(envelope, record)?, events);
+        let inner = job.inside(envelope, record)?.of(&docker.log);
+        let result = self.record(format, &docker.log, &inner, events);
         match result {
             Err(reject) if !is_line && reject.reason == Reason::InvalidJson => Err(incomplete()),
             other => other,

@@ -177,7 +177,7 @@ impl Dispatcher {
             return Ok(false);
         }
         let before = events.all().len();
-        match self.record(SourceFormat::Auto, body, &lined(job, record), events) {
+        match self.record(SourceFormat::Auto, body, &lined(job, record).of(body), events) {
             Ok(()) => {
                 retime(events.all_mut().get_mut(before..).unwrap_or_default(), record);
                 Ok(true)

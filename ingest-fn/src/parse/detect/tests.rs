@@ -2,6 +2,8 @@
 
 use common::limits::{EVENT_TIME_MICROS_MIN, FUTURE_SKEW_MICROS_MAX};
 
+mod short_way;
+
 use super::*;
 use crate::parse::cases::{self, RECEIVED_AT_MICROS};
 

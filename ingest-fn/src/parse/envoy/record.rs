@@ -5,6 +5,7 @@ use super::verdict::Missing;
 use super::{DETECTED_KEYS_MIN, EnvoyParser, SOURCE_FORMAT};
 use crate::parse::event::{Context, Event, Events, Row};
 use crate::parse::fields as f;
+use crate::parse::json::Scanner;
 use crate::reject::{Reason, Reject};
 
 /// The OpenTelemetry log record that carries a record of Envoy's.
@@ -41,6 +42,16 @@ impl EnvoyParser {
         self.scanner.scan(record, false).is_ok() && self.looks_like_envoy()
     }
 
+    /// The scanner of records.
+    pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
+        &mut self.scanner
+    }
+
+    /// As [`Self::detects`], of the record scanned last.
+    pub(in crate::parse) fn detects_scanned(&self) -> bool {
+        self.looks_like_envoy()
+    }
+
     /// Whether a JSON object has the keys of an Envoy record, a time aside.
     pub(crate) fn detects_timeless(&mut self, record: &[u8]) -> bool {
         let has = |present: u64, key: usize| present & (1 << key) != 0;
@@ -62,7 +73,21 @@ impl EnvoyParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        let time_micros = self.scan(record, context.plain, context.forced)?;
+        self.scanner.scan(record, context.plain)?;
+        self.parse_scanned(record, context, events)
+    }
+
+    /// As [`EnvoyParser::parse`], of a record that was just scanned.
+    ///
+    /// # Errors
+    /// The same, broken JSON aside.
+    pub(in crate::parse) fn parse_scanned(
+        &mut self,
+        record: &[u8],
+        context: &Context<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
+        let time_micros = self.identify(record, context.forced)?;
         let reading = Reading {
             source_format: SOURCE_FORMAT,
             time_micros,

@@ -260,7 +260,7 @@ fn without_port(text: &[u8]) -> &[u8] {
 /// The parts of a line in Apache's form:
 /// `<address> <id> - [<time>] "<method> <uri> <version>" <status>`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Apache<'a> {
+pub(in crate::parse) struct Apache<'a> {
     client: &'a [u8],
     id: &'a [u8],
     pub(super) time: &'a [u8],

@@ -11,7 +11,7 @@ use crate::parse::ztunnel::values::{outside, unquote};
 
 /// The parts of a line. What is not there is empty.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Parts<'a> {
+pub(in crate::parse) struct Parts<'a> {
     /// Seconds since the proxy began, with their unit: no time of day.
     pub(super) uptime: &'a [u8],
     pub(super) level: &'a [u8],

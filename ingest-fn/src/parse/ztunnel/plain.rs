@@ -8,7 +8,7 @@ use crate::parse::time;
 
 /// The parts of a line.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Parts<'a> {
+pub(in crate::parse) struct Parts<'a> {
     pub(super) time: &'a [u8],
     pub(super) level: &'a [u8],
     /// The program's scope and its spans.
@@ -28,14 +28,14 @@ pub(super) fn split(record: &[u8], forced: bool) -> Option<Parts<'_>> {
 }
 
 fn by_tabs(record: &[u8]) -> Option<Parts<'_>> {
-    let mut parts = record.splitn(5, |&byte| byte == b'\t');
-    Some(Parts {
-        time: parts.next()?,
-        level: parts.next()?,
-        scope: parts.next()?,
-        message: parts.next()?,
-        fields: parts.next()?,
-    })
+    let mut rest = record;
+    let mut part = || {
+        let (part, behind) = rest.split_at_checked(memchr::memchr(b'\t', rest)?)?;
+        rest = behind.strip_prefix(b"\t")?;
+        Some(part)
+    };
+    let (time, level, scope, message) = (part()?, part()?, part()?, part()?);
+    Some(Parts { time, level, scope, message, fields: rest })
 }
 
 /// An access line whose tabs became spaces, as in a copy from a terminal.
