@@ -5,6 +5,7 @@
 //! the same slots, only slower. It checks the whole record against RFC 8259: unusual nested values
 //! through serde_json, everything else here.
 
+pub(in crate::parse) mod escapes;
 mod nested;
 
 use std::borrow::Cow;
@@ -329,9 +330,7 @@ impl Slot {
         match self.kind {
             Kind::Text => Some(Cow::Borrowed(self.bytes(record))),
             // Checked while scanning, so it decodes.
-            Kind::Escaped => serde_json::from_slice::<String>(self.json(record))
-                .ok()
-                .map(|text| Cow::Owned(text.into_bytes())),
+            Kind::Escaped => escapes::text_of(self.json(record)).map(Cow::Owned),
             _ => None,
         }
     }
@@ -523,7 +522,7 @@ impl<'a> Cursor<'a> {
     /// Reads a string whose opening quote is behind the cursor.
     fn string(&mut self) -> Result<Slot, Reject> {
         let start = self.at;
-        let mut escaped = false;
+        let (mut escaped, mut usual) = (false, true);
         loop {
             self.at = quote_or_backslash(self.bytes, self.at);
             if self.at == self.bytes.len() {
@@ -533,6 +532,11 @@ impl<'a> Cursor<'a> {
                 break;
             }
             escaped = true;
+            if let Some(length) = escapes::length(self.bytes, self.at) {
+                self.at += length;
+                continue;
+            }
+            usual = false;
             // The escaped character, whatever it is, does not end the string.
             self.at = (self.at + 2).min(self.bytes.len());
         }
@@ -546,6 +550,9 @@ impl<'a> Cursor<'a> {
             return Ok(self.slot(Kind::Text, start, end));
         }
         let slot = self.slot(Kind::Escaped, start, end);
+        if usual {
+            return Ok(slot);
+        }
         match serde_json::from_slice::<String>(slot.json(self.bytes)) {
             Ok(_) => Ok(slot),
             Err(e) => {

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::event::{Event, Row};
 use super::fields as f;
+use super::json::escapes::text_of;
 use super::list::{fields, is_empty};
 use super::quote::push_field;
 use crate::reject::{Reason, Reject};
@@ -214,8 +215,7 @@ fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     if memchr::memchr(b'\\', inside).is_none() {
         return Some(Cow::Borrowed(inside));
     }
-    let text = serde_json::from_slice::<String>(value).ok()?;
-    Some(Cow::Owned(text.into_bytes()))
+    text_of(value).map(Cow::Owned)
 }
 
 /// A trace or span id in lower case: so many hex digits, not all zero.

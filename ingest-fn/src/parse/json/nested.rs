@@ -5,7 +5,7 @@
 
 use common::limits::RECORD_DEPTH_MAX;
 
-use super::quote_or_backslash;
+use super::{escapes, quote_or_backslash};
 
 /// Where the object or list that begins at `start` ends. `None` if it is broken, nested too deep,
 /// or has a string with a `\u` escape that is a surrogate. `plain` promises that no byte is below
@@ -112,32 +112,13 @@ impl Look<'_> {
         let start = self.at + 1;
         self.at = quote_or_backslash(self.bytes, start);
         while *self.bytes.get(self.at)? == b'\\' {
-            self.escape()?;
+            self.at += escapes::length(self.bytes, self.at)?;
             self.at = quote_or_backslash(self.bytes, self.at);
         }
         if !self.plain && self.bytes.get(start..self.at)?.iter().any(|&byte| byte < 0x20) {
             return None;
         }
         self.at += 1;
-        Some(())
-    }
-
-    /// Moves behind an escape that begins here.
-    fn escape(&mut self) -> Option<()> {
-        match *self.bytes.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let digits = self.bytes.get(self.at + 2..self.at + 6)?;
-                // From D8 to DF stand surrogates, which make a character only in pairs.
-                let surrogate =
-                    matches!(digits, [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
-                if surrogate || !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return None;
-                }
-                self.at += 6;
-            }
-            _ => return None,
-        }
         Some(())
     }
 

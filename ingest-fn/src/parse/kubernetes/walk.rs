@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::parse::json::escapes::text_of;
 use crate::parse::list::Walk;
 
 pub(super) use crate::parse::list::elements;
@@ -32,7 +33,7 @@ pub(super) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     if memchr::memchr(b'\\', inside).is_none() {
         return Some(Cow::Borrowed(inside));
     }
-    serde_json::from_slice::<String>(value).ok().map(|text| Cow::Owned(text.into_bytes()))
+    text_of(value).map(Cow::Owned)
 }
 
 /// A text that is there: a string that is not one of the marks of absence.

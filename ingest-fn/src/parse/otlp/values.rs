@@ -1,5 +1,6 @@
 //! Values of the OpenTelemetry logs data model, from their JSON form to plain JSON.
 
+use crate::parse::json::escapes::text_of;
 use crate::parse::list::Walk;
 use crate::parse::quote::push_string;
 
@@ -24,7 +25,8 @@ pub(crate) fn pairs(list: &[u8], count_max: usize) -> Vec<(String, Vec<u8>)> {
             any_value(walk, &mut value);
             Some(name)
         });
-        if let Some(name) = name.and_then(|name| serde_json::from_slice::<String>(name).ok()) {
+        let name = name.and_then(text_of).and_then(|name| String::from_utf8(name).ok());
+        if let Some(name) = name {
             pairs.push((name, value));
         }
         if pairs.len() == count_max || !walk.take(b',') {
