@@ -21,6 +21,7 @@ use super::answer::{Accepted, Media, Reason, Refusal};
 use super::desk::Ticket;
 use super::limits::{BATCH_BYTES_MAX, BODY_BYTES_MAX, DELIVERIES_MAX};
 use super::request::{Export, one_line};
+use super::wire::with_utf8;
 use crate::doors;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -40,18 +41,25 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
+    /// SHA-256 and length of the bytes as they came.
     sha256: Sha256Digest,
+    sent_bytes: u64,
     records: u64,
 }
 
 impl Body {
     /// Takes a request over.
     pub(crate) fn new(media: Media, export: Export) -> Self {
-        let Export { bytes, records } = export;
+        let Export { bytes, records, is_utf8 } = export;
         let sha256 = Sha256Digest::of(&bytes);
-        // A line is a record to the pipeline, and a request is one.
-        let bytes = if media == Media::Json { one_line(bytes) } else { bytes };
-        Self { bytes, sha256, records }
+        let sent_bytes = bytes.len() as u64;
+        let bytes = match media {
+            // A line is a record to the pipeline, and a request is one.
+            Media::Json => one_line(bytes),
+            Media::Protobuf if is_utf8 => bytes,
+            Media::Protobuf => with_utf8(&bytes),
+        };
+        Self { bytes, sha256, sent_bytes, records }
     }
 
     /// The unit that it is: that of a file with the same bytes. So a request that is sent again,
@@ -212,7 +220,11 @@ fn build(config: SourceConfig, batch: &[Item]) -> Result<(Delivery, Vec<UnitOutc
             cut_record: false,
         })?);
     }
-    Ok((builder.finish()?, outcomes))
+    let mut delivery = builder.finish()?;
+    for (unit, item) in delivery.manifest.units.iter_mut().zip(batch) {
+        unit.bytes = item.body.sent_bytes;
+    }
+    Ok((delivery, outcomes))
 }
 
 /// Whether records were rejected for the company they came in: together they have more dates than
@@ -286,7 +298,8 @@ mod tests {
     #[test]
     fn a_body_is_the_unit_that_a_file_of_it_would_be() {
         let text = b"{\n\"resourceLogs\":[]}\n".to_vec();
-        let body = Body::new(Media::Json, Export { bytes: text.clone(), records: 0 });
+        let body =
+            Body::new(Media::Json, Export { bytes: text.clone(), records: 0, is_utf8: true });
         let of_file = UnitId::of_part(UnitId::STREAM_START, Sha256Digest::of(&text));
         assert_eq!(body.unit(), of_file);
         assert_eq!(body.bytes, b"{ \"resourceLogs\":[]} ");

@@ -13,7 +13,7 @@ impl Message {
         Self::default()
     }
 
-    /// Adds a number.
+    /// Adds a number. Fields up to 15 have a tag of one byte; others are not written here.
     pub(crate) fn varint(mut self, field: u8, value: u64) -> Self {
         self.0.push(field << 3);
         self.push(value);
@@ -65,6 +65,12 @@ enum Kind {
 /// The fields of a message, by number.
 struct Shape(&'static [(u64, Kind)]);
 
+impl Shape {
+    fn kind(&self, field: u64) -> Option<Kind> {
+        self.0.iter().find(|(number, _)| *number == field).map(|(_, kind)| *kind)
+    }
+}
+
 static REQUEST: Shape = Shape(&[(1, Kind::Message(&RESOURCE_LOGS))]);
 
 static RESOURCE_LOGS: Shape =
@@ -108,24 +114,62 @@ static ARRAY_VALUE: Shape = Shape(&[(1, Kind::Message(&ANY_VALUE))]);
 
 static KVLIST_VALUE: Shape = Shape(&[(1, Kind::Message(&KEY_VALUE))]);
 
-/// Checks that bytes are an `ExportLogsServiceRequest` to their end, and counts its log records.
-/// Fields that no version known here has are passed over, as the rules of protobuf want.
+/// What a request holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Log records in it.
+    pub(crate) records: u64,
+    /// All its texts are UTF-8, as protobuf wants.
+    pub(crate) is_utf8: bool,
+}
+
+/// Checks that bytes are an `ExportLogsServiceRequest` to their end.
+/// Fields that no version known here has are passed over, as the rules of protobuf want. Texts
+/// that are no UTF-8 are no error: see [`with_utf8`].
 ///
 /// # Errors
 /// What is wrong, and around which byte.
-pub(crate) fn count_records(bytes: &[u8]) -> Result<u64, String> {
-    let mut records = 0;
-    let mut walk = Walk { all: bytes.len(), records: &mut records };
+pub(crate) fn contents(bytes: &[u8]) -> Result<Contents, String> {
+    let contents = Contents { records: 0, is_utf8: true };
+    let mut walk = Walk { all: bytes.len(), contents };
     walk.message(bytes, &REQUEST, DEPTH_MAX)?;
-    Ok(records)
+    Ok(walk.contents)
 }
 
-struct Walk<'a> {
+/// A request, checked before, whose texts are all UTF-8: one that is not is taken for Latin-1, as
+/// Envoy does in its JSON logs. Envoy's OTLP logger puts header values into texts as clients sent
+/// them and repeats nothing that is refused, so a client could else blot out the records around
+/// its own.
+pub(crate) fn with_utf8(bytes: &[u8]) -> Vec<u8> {
+    mended(bytes, &REQUEST).into_bytes()
+}
+
+fn mended(mut rest: &[u8], shape: &Shape) -> Message {
+    let mut out = Message::new();
+    while let Some((number, wire, value, after)) = field(rest) {
+        let short = u8::try_from(number).unwrap_or_default();
+        match shape.kind(number) {
+            Some(Kind::Message(inner)) if wire == 2 => {
+                out = out.message(short, &mended(value, inner));
+            }
+            Some(Kind::Text) if std::str::from_utf8(value).is_err() => {
+                let text: String = value.iter().map(|&byte| char::from(byte)).collect();
+                out = out.text(short, &text);
+            }
+            _ => out.0.extend_from_slice(&rest[..rest.len() - after.len()]),
+        }
+        rest = after;
+    }
+    out
+}
+
+struct Walk {
+    /// Bytes of the whole request up to the end of the message in hand.
     all: usize,
-    records: &'a mut u64,
+    contents: Contents,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn message(&mut self, mut rest: &[u8], shape: &Shape, depth: usize) -> Result<(), String> {
         let Some(below) = depth.checked_sub(1) else {
             return Err(format!("expected at most {DEPTH_MAX} levels of messages, found more"));
@@ -135,11 +179,10 @@ impl Walk<'_> {
             let wrong = |what: &str| format!("around byte {} of {end}: {what}", end - rest.len());
             let (field, wire, value, after) =
                 field(rest).ok_or_else(|| wrong("expected a protobuf field"))?;
-            let known = shape.0.iter().find(|(number, _)| *number == field).map(|(_, kind)| *kind);
-            match (known, wire) {
+            match (shape.kind(field), wire) {
                 (Some(Kind::Message(inner)), 2) => {
                     if std::ptr::eq(inner, &LOG_RECORD) {
-                        *self.records += 1;
+                        self.contents.records += 1;
                     }
                     // Places are counted from the end, so that a message within a message knows
                     // its own.
@@ -148,10 +191,10 @@ impl Walk<'_> {
                     self.all = outer;
                     inner?;
                 }
-                (Some(Kind::Text), 2) if std::str::from_utf8(value).is_err() => {
-                    return Err(wrong("expected UTF-8 in a text, found other bytes"));
+                (Some(Kind::Text), 2) => {
+                    self.contents.is_utf8 &= std::str::from_utf8(value).is_ok();
                 }
-                (None | Some(Kind::Text | Kind::Bytes), 2)
+                (None | Some(Kind::Bytes), 2)
                 | (None | Some(Kind::Varint), 0)
                 | (None | Some(Kind::Fixed64), 1)
                 | (None | Some(Kind::Fixed32), 5) => {}
@@ -207,31 +250,42 @@ mod tests {
 
     #[test]
     fn log_records_are_counted() {
-        assert_eq!(count_records(b""), Ok(0));
-        assert_eq!(count_records(&request(&[])), Ok(0));
+        let count_records = |bytes: &[u8]| contents(bytes).unwrap().records;
+        assert_eq!(count_records(b""), 0);
+        assert_eq!(count_records(&request(&[])), 0);
         let long = "x".repeat(300);
-        assert_eq!(count_records(&request(&[record("a"), record(&long), record("")])), Ok(3));
+        assert_eq!(count_records(&request(&[record("a"), record(&long), record("")])), 3);
         // A field of a later version, in every wire type.
-        let later = record("a").varint(200 >> 3, 1 << 40).text(31, "\u{e9}");
-        assert_eq!(count_records(&request(&[later])), Ok(1));
+        let later = record("a").varint(13, 1 << 40).text(15, "\u{e9}");
+        assert_eq!(count_records(&request(&[later])), 1);
     }
 
     #[test]
     fn what_is_no_such_message_is_told_with_its_place() {
         let good = request(&[record("hello")]);
         for length in 1..good.len() {
-            assert!(count_records(&good[..length]).is_err(), "cut at {length}");
+            assert!(contents(&good[..length]).is_err(), "cut at {length}");
         }
         for wrong in
             [&b"{}"[..], b"\x0a", b"\x0b", b"\x00\x00", b"\x0a\x80", b"\x08\x01", &[0xff; 20]]
         {
-            assert!(count_records(wrong).is_err(), "{wrong:?}");
+            assert!(contents(wrong).is_err(), "{wrong:?}");
         }
-        let mut broken = good.clone();
-        let last = broken.len() - 1;
-        broken[last] = 0xff;
-        let error = count_records(&broken).unwrap_err();
-        assert!(error.contains("UTF-8") && error.contains("around byte"), "{error}");
+        let error = contents(&good[..good.len() - 1]).unwrap_err();
+        assert!(error.contains("around byte"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_is_no_utf8_is_taken_for_latin_1_and_nothing_else_changes() {
+        let later = |text: &str| record(text).varint(2, 9).message(15, &record("x")).text(3, "é");
+        let mut sent = request(&[record("é"), later("caf?"), record("☕")]);
+        assert!(contents(&sent).unwrap().is_utf8);
+        assert_eq!(with_utf8(&sent), sent);
+        let at = sent.windows(4).position(|window| window == b"caf?").unwrap();
+        sent[at + 3] = 0xe9;
+        assert_eq!(contents(&sent), Ok(Contents { records: 3, is_utf8: false }));
+        let expected = request(&[record("é"), later("café"), record("☕")]);
+        assert_eq!(with_utf8(&sent), expected);
     }
 
     #[test]
@@ -241,7 +295,7 @@ mod tests {
             value = Message::new().message(5, &Message::new().message(1, &value));
         }
         let record = Message::new().message(5, &value);
-        let error = count_records(&request(&[record])).unwrap_err();
+        let error = contents(&request(&[record])).unwrap_err();
         assert!(error.contains("levels"), "{error}");
     }
 }
