@@ -13,8 +13,10 @@
 pub mod cli;
 pub mod faulty_proxy;
 pub mod laptop;
+pub mod otlp;
 pub mod paths;
 pub mod python;
 pub mod records;
 pub mod seaweed;
+pub mod server;
 pub mod tamper;
