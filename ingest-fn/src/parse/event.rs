@@ -118,6 +118,17 @@ impl Event {
         self.cells.get(usize::from(self.places[column % 128])).map(|(_, value)| *value)
     }
 
+    /// Gives a number column that is set another number.
+    pub(crate) fn replace_int64(&mut self, column: usize, value: i64) {
+        if !self.has(column) {
+            return;
+        }
+        let place = usize::from(self.places[column % 128]);
+        if let Some((_, cell @ Value::Int(_))) = self.cells.get_mut(place) {
+            *cell = Value::Int(value);
+        }
+    }
+
     /// Sets a text column to what `write` appends to a buffer; whatever the buffer holds before
     /// stays as it is. The column is set if `write` says so, and is not set already.
     pub(crate) fn text_with(&mut self, column: usize, write: impl FnOnce(&mut Vec<u8>) -> bool) {
@@ -315,6 +326,9 @@ mod tests {
             event.text(f::MESH, b"other");
             event.int32(f::HTTP_STATUS, 200);
             event.bool(f::MTLS, true);
+            event.int64(f::DURATION_US, 7);
+            event.replace_int64(f::DURATION_US, 8);
+            event.replace_int64(f::REQUEST_BYTES, 9);
             event.list(f::USER_GROUPS, [&b"a"[..], b"b"]);
             event.list(f::RESPONSE_FLAGS, [&b"UF"[..]]);
             let mut copy = Event::default();
@@ -323,6 +337,8 @@ mod tests {
                 assert_eq!(event.text_of(f::MESH), Some(&b"istio"[..]));
                 assert_eq!(event.int_of(f::HTTP_STATUS), Some(200));
                 assert_eq!(event.bool_of(f::MTLS), Some(true));
+                assert_eq!(event.int_of(f::DURATION_US), Some(8));
+                assert!(!event.has(f::REQUEST_BYTES));
                 assert_eq!(event.list_of(f::RESPONSE_FLAGS), Some(vec![&b"UF"[..]]));
                 assert_eq!(event.list_of(f::USER_GROUPS), Some(vec![&b"a"[..], b"b"]));
                 assert!(!event.has(f::RAW) && event.text_of(f::RAW).is_none());

@@ -121,7 +121,9 @@ pub(crate) fn level(kind: LevelKind, text: &[u8]) -> Result<Level<'_>, Reject> {
     if is_empty(list) {
         return Ok(Level { list: b"", about: None, head: Vec::new() });
     }
-    let mut head = b"{".to_vec();
+    let rest = text.len().saturating_sub(list.len());
+    let mut head = Vec::with_capacity(rest + list_name.len() + 4);
+    head.push(b'{');
     for (name, value) in others {
         push_verbatim(&mut head, name, value);
     }
@@ -152,7 +154,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Record<'_>, Reject> {
         trace_id: None,
         span_id: None,
         severity: 1,
-        fields: Vec::new(),
+        fields: Vec::with_capacity(128),
     };
     let (mut number, mut name_of_severity) = (&b""[..], &b""[..]);
     for (name, value) in fields(text) {
@@ -240,7 +242,8 @@ impl Record<'_> {
 
     /// The attributes as one JSON object.
     pub(crate) fn object(&self) -> Vec<u8> {
-        let mut object = Vec::new();
+        let length = self.labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut object = Vec::with_capacity(length);
         push_object(&self.labels, &mut object);
         object
     }
@@ -265,10 +268,13 @@ impl Record<'_> {
     /// What no column holds, for `attributes`: `about` is the inside of an object about resource
     /// and scope.
     pub(crate) fn attributes(&self, about: &[u8]) -> Vec<u8> {
-        let mut all = b"{".to_vec();
+        let labels = if self.labels.is_empty() { Vec::new() } else { self.object() };
+        let length = about.len() + labels.len() + self.fields.len() + 32;
+        let mut all = Vec::with_capacity(length);
+        all.push(b'{');
         all.extend_from_slice(about);
-        if !self.labels.is_empty() {
-            push_field(&mut all, "attributes", &self.object());
+        if !labels.is_empty() {
+            push_field(&mut all, "attributes", &labels);
         }
         if !self.fields.is_empty() {
             if all.len() > 1 {

@@ -137,8 +137,10 @@ impl Dispatcher {
         let around = &job.context.envelope;
         let mut columns = record.emitter(&group.resource);
         columns.extend_from_slice(&around.columns);
-        let mut attributes = around.attributes.clone();
-        push_field(&mut attributes, "otlp", &record.attributes(&group.about));
+        let own = record.attributes(&group.about);
+        let mut attributes = Vec::with_capacity(around.attributes.len() + own.len() + 16);
+        attributes.extend_from_slice(&around.attributes);
+        push_field(&mut attributes, "otlp", &own);
         let observed = record.observed_micros.map(|time| (time, "shipper")).or(around.time);
         let envelope = Envelope { time: observed, columns, attributes };
         let mut inner = job.in_envelope(envelope, Some(outer))?;
@@ -290,38 +292,7 @@ fn retime(events: &mut [Event], record: &Record<'_>) {
     for event in events {
         let is_observed = event.time_micros() == record.observed_micros;
         if is_observed && event.text_of(f::EVENT_TIME_SOURCE) == Some(b"shipper") {
-            let mut row = Retimed { event: Event::default(), time_micros };
-            event.write(&mut row);
-            *event = row.event;
+            event.replace_int64(f::EVENT_TIME, time_micros);
         }
-    }
-}
-
-/// An event that takes another time than the one it is given.
-struct Retimed {
-    event: Event,
-    time_micros: i64,
-}
-
-impl Row for Retimed {
-    fn text(&mut self, column: usize, value: &[u8]) {
-        self.event.text(column, value);
-    }
-
-    fn int32(&mut self, column: usize, value: i32) {
-        self.event.int32(column, value);
-    }
-
-    fn int64(&mut self, column: usize, value: i64) {
-        let value = if column == f::EVENT_TIME { self.time_micros } else { value };
-        self.event.int64(column, value);
-    }
-
-    fn bool(&mut self, column: usize, value: bool) {
-        self.event.bool(column, value);
-    }
-
-    fn list<'a>(&mut self, column: usize, items: impl IntoIterator<Item = &'a [u8]>) {
-        self.event.list(column, items);
     }
 }

@@ -19,7 +19,8 @@ pub(crate) fn pairs(list: &[u8], count_max: usize) -> Vec<(String, Vec<u8>)> {
         return pairs;
     }
     loop {
-        let mut value = Vec::new();
+        // Most values are short.
+        let mut value = Vec::with_capacity(32);
         let name = pair(&mut walk, &mut |name, walk| {
             value.clear();
             any_value(walk, &mut value);
