@@ -2,54 +2,82 @@
 //! point, numbers as written, strings with the shortest escapes (the rules' number 34 in
 //! `tests/data/kubernetes/README.md`). A key that stands twice stays twice. Nothing is left out:
 //! `metadata.managedFields` is a thing of Kubernetes objects.
+//!
+//! One pass, whatever the depth: members are written where they stand and moved only if they were
+//! out of order.
 
-use crate::parse::list::{Walk, elements};
+use crate::parse::list::Walk;
 
 /// The canonical text of a value whose grammar was checked before, at most as deep as records are.
 pub(super) fn canonical(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
-    write(value.trim_ascii(), &mut out);
-    out
-}
-
-fn write(value: &[u8], out: &mut Vec<u8>) {
-    match value.first() {
-        Some(b'{') => object(value, out),
-        Some(b'[') => {
-            out.push(b'[');
-            for (index, element) in elements(value).enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write(element, out);
-            }
-            out.push(b']');
-        }
-        Some(b'"') => out.extend_from_slice(&string(value)),
-        _ => out.extend_from_slice(value),
+    let value = value.trim_ascii();
+    match write(&mut Walk::new(value), &mut out) {
+        Some(()) => out,
+        None => value.to_vec(),
     }
 }
 
-fn object(value: &[u8], out: &mut Vec<u8>) {
-    let mut fields: Vec<(Vec<u8>, &[u8], &[u8])> = Vec::new();
-    let mut walk = Walk::new(value);
-    let mut more = walk.take(b'{');
-    while more && let Some((name, value)) = walk.name().zip(walk.value()) {
-        fields.push((sort_key(name), name, value));
+fn write(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
+    match walk.peek()? {
+        b'{' => return object(walk, out),
+        b'[' => return list(walk, out),
+        b'"' => out.extend_from_slice(&string(walk.value()?)),
+        _ => out.extend_from_slice(walk.value()?),
+    }
+    Some(())
+}
+
+fn list(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
+    out.push(b'[');
+    walk.take(b'[');
+    let mut more = !walk.take(b']');
+    while more {
+        write(walk, out)?;
         more = walk.take(b',');
-    }
-    // Stable: of one key the values stay in order.
-    fields.sort_by(|a, b| a.0.cmp(&b.0));
-    out.push(b'{');
-    for (index, (_, name, value)) in fields.into_iter().enumerate() {
-        if index > 0 {
+        if more {
             out.push(b',');
+        } else if !walk.take(b']') {
+            return None;
         }
+    }
+    out.push(b']');
+    Some(())
+}
+
+/// A member of an object: its key, and where it stands in the text.
+type Member = (Vec<u8>, std::ops::Range<usize>);
+
+fn object(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
+    out.push(b'{');
+    let begin = out.len();
+    let mut members: Vec<Member> = Vec::new();
+    walk.take(b'{');
+    let mut more = !walk.take(b'}');
+    while more {
+        let name = walk.name()?;
+        let from = out.len();
         out.extend_from_slice(&string(name));
         out.push(b':');
-        write(value, out);
+        write(walk, out)?;
+        members.push((sort_key(name), from..out.len()));
+        more = walk.take(b',');
+        if more {
+            out.push(b',');
+        } else if !walk.take(b'}') {
+            return None;
+        }
+    }
+    if !members.is_sorted_by(|a, b| a.0 <= b.0) {
+        // Stable: of one key the values stay in order.
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        let texts = members.iter().filter_map(|(_, place)| out.get(place.clone()));
+        let sorted = texts.collect::<Vec<_>>().join(&b',');
+        out.truncate(begin);
+        out.extend_from_slice(&sorted);
     }
     out.push(b'}');
+    Some(())
 }
 
 /// What a key is sorted by: UTF-8 sorts by code point.
@@ -85,5 +113,10 @@ mod tests {
         check(r#"{"\uffff":1,"\ud83d\ude00":2}"#, "{\"\u{ffff}\":1,\"\u{1f600}\":2}");
         check(r#"{"a,b":"{\"","c":"}"}"#, r#"{"a,b":"{\"","c":"}"}"#);
         check(r#"{"m":{"managedFields":[1]}}"#, r#"{"m":{"managedFields":[1]}}"#);
+        check(
+            r#" [ {"b":{"z":1,"y":[ ]},"a":{}} , "x" ] "#,
+            r#"[{"a":{},"b":{"y":[],"z":1}},"x"]"#,
+        );
+        check("[1 2]", "[1 2]");
     }
 }
