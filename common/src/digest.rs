@@ -2,10 +2,9 @@
 //!
 //! Short inputs go through `sha2`. Long ones, every byte that is ingested or verified among them,
 //! go through `ring`, which has assembly for processors without SHA instructions and is about
-//! twice as fast there (docs/decisions/0007). Several long ones at once go through `lanes`, three
-//! times as fast again (docs/decisions/0008). Tests hold them against each other.
-
-mod lanes;
+//! twice as fast there (docs/decisions/0007). Several long ones at once go through
+//! `sha256-lanes`, several times as fast again (docs/decisions/0008). Tests hold them against each
+//! other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,14 +37,16 @@ impl Sha256Digest {
         // Lanes are busy together only with messages of about one length.
         let mut order: Vec<usize> = (0..messages.len()).collect();
         order.sort_by_key(|&index| messages[index].len());
-        for group in order.chunks(lanes::LANES) {
+        for group in order.chunks(sha256_lanes::LANES) {
             let of_group: Vec<&[u8]> = group.iter().map(|&index| messages[index]).collect();
             let longest = of_group.last().map_or(0, |bytes| bytes.len());
             let all: usize = of_group.iter().map(|bytes| bytes.len()).sum();
-            let found: Vec<Self> = if lanes::pay() && all >= LANES_PAY_FROM * longest {
-                lanes::digests(&of_group).into_iter().map(Self).collect()
-            } else {
-                of_group.iter().map(|bytes| Self::of(bytes)).collect()
+            let beside = (all >= LANES_PAY_FROM * longest)
+                .then(|| sha256_lanes::digests(&of_group))
+                .flatten();
+            let found: Vec<Self> = match beside {
+                Some(digests) => digests.into_iter().map(Self).collect(),
+                None => of_group.iter().map(|bytes| Self::of(bytes)).collect(),
             };
             for (&index, digest) in group.iter().zip(found) {
                 digests[index] = digest;

@@ -1,0 +1,29 @@
+//! SHA-256 of eight messages at a time, one in each 32-bit lane of a vector register.
+//!
+//! The one crate here that is not `forbid(unsafe_code)`: calling a function that is compiled for
+//! more than the least processor needs `unsafe`, and no library we found offers AVX-512 on
+//! processors older than Ice Lake without it. There are two such calls, each right behind the
+//! question whether the processor can (docs/decisions/0008).
+//!
+//! A hash is a chain: one message alone can not use wide registers. Eight independent messages
+//! can, and ingest has them: the parts of a delivery. Source of the function: FIPS 180-4.
+
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
+/// Messages hashed side by side.
+pub const LANES: usize = 8;
+
+/// The digests of at most [`LANES`] messages, in their order; further messages are not looked at.
+/// `None` if this processor is faster with one message after the other.
+pub fn digests(messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        wide::digests(messages)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = messages;
+        None
+    }
+}
