@@ -11,6 +11,7 @@ mod chunk;
 mod coded;
 mod hybrid;
 mod quarantine;
+mod recall;
 mod stats;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "numbers of tests are small")]
@@ -37,11 +38,13 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnPath};
 
 pub use quarantine::{QuarantineEncoder, encode_quarantine};
+pub use recall::Learner;
 pub use stats::file_stats;
 
 use buffered::Buffered;
 use chunk::Encoded;
 use coded::{CodedChunk, Compressor, Physical};
+use recall::Recall;
 
 use crate::error::ArchiveError;
 
@@ -109,6 +112,8 @@ pub struct SegmentEncoder {
     full: Vec<usize>,
     /// Columns with one value in every row that has no other, and the value.
     constants: Vec<(usize, Constant)>,
+    /// What rows of a kind have in common.
+    recall: Recall,
 }
 
 /// A value that all rows of a segment share.
@@ -166,6 +171,7 @@ impl SegmentEncoder {
             waiting_rows: WAITING_ROWS,
             full: Vec::new(),
             constants: Vec::new(),
+            recall: Recall::new(segment.seed()),
         })
     }
 
@@ -367,6 +373,7 @@ impl SegmentEncoder {
         let mut compressor = compressor()?;
         self.finish_pages(&mut compressor)?;
         let rows = std::mem::take(&mut self.group_rows);
+        self.recall.clear();
         let mut group = self.file.next_row_group()?;
         let none = COLUMNS.iter().map(|_| None).collect();
         let columns = std::mem::replace(&mut self.columns, none);
@@ -466,7 +473,7 @@ impl SegmentEncoder {
             Column::Coded(values) => values.memory_bytes(),
             Column::Buffered(values) => values.memory_bytes(),
         });
-        columns.sum()
+        columns.sum::<usize>() + self.recall.memory_bytes()
     }
 
     /// Closes the row group in hand before it is full, which frees what it takes.

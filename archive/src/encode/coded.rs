@@ -209,6 +209,46 @@ impl CodedChunk {
         self.waiting.values.len() >= WAITING_BYTES_MAX
     }
 
+    /// The code of a value, if values still go by their codes.
+    pub(super) fn code(&mut self, value: &[u8]) -> Option<u32> {
+        self.look_up_waiting();
+        if !matches!(self.values, Values::Coded(_)) {
+            return None;
+        }
+        let code = self.dictionary.code(value);
+        if self.dictionary.plain.len() > DICTIONARY_BYTES_MAX {
+            self.store_plainly();
+            return None;
+        }
+        Some(code)
+    }
+
+    /// Sets the value of `row` by its code; `false` if values no longer go by their codes. A row
+    /// keeps its first value.
+    #[inline]
+    pub(super) fn push_code(&mut self, row: usize, code: u32) -> bool {
+        self.look_up_waiting();
+        let Values::Coded(codes) = &mut self.values else { return false };
+        let next = self.rows + self.valid.rows();
+        if row != next {
+            if row < next {
+                return true;
+            }
+            self.valid.pad(row - next);
+        }
+        self.valid.value();
+        codes.push(code);
+        true
+    }
+
+    /// Values that came before are coded before.
+    #[inline]
+    fn look_up_waiting(&mut self) {
+        if !self.waiting.repeats.is_empty() {
+            let _ = self.look_up();
+        }
+    }
+
     /// Gives the rows up to `row` that have none yet this value.
     pub(super) fn fill(&mut self, row: usize, value: &[u8]) {
         let missing = row.saturating_sub(self.rows + self.valid.rows());

@@ -44,7 +44,7 @@ pub struct Slot {
     end: u32,
 }
 
-const MISSING: Slot = Slot { kind: Kind::Missing, start: 0, end: 0 };
+const MISSING: Slot = Slot::MISSING;
 
 /// Where an unknown key and its value lie, quotes included.
 #[derive(Debug, Clone, Copy)]
@@ -310,6 +310,9 @@ impl Scanner {
 }
 
 impl Slot {
+    /// Of a key that the record does not have.
+    pub const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
+
     /// The slot's bytes: a string's content, or the value's text.
     #[inline]
     pub fn bytes(self, record: &[u8]) -> &[u8] {

@@ -39,40 +39,50 @@ pub(super) const GRPC_NAMES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// Extended keys without a column of their own.
-const ATTRIBUTE_KEYS: &[usize] = &[
+/// Extended keys without a column of their own that are alike in many records.
+const ATTRIBUTE_KEYS_OF_KIND: &[usize] = &[
     k::ACCESS_LOG_TYPE,
     k::DOWNSTREAM_PEER_SUBJECT,
     k::FILTER_CHAIN,
-    k::JWT_PAYLOAD,
     k::KIND,
     k::LISTENER,
     k::NET_RBAC_META,
     k::NODE,
     k::RBAC_META,
-    k::TRACEPARENT,
-    k::XFCC,
 ];
+
+/// The others.
+const ATTRIBUTE_KEYS: &[usize] = &[k::JWT_PAYLOAD, k::TRACEPARENT, k::XFCC];
 
 /// One record on its way into one row.
 pub(super) struct Fill<'a, R> {
     pub(super) scanner: &'a Scanner,
     pub(super) record: &'a [u8],
     pub(super) shape: Shape,
-    pub(super) missing: Missing,
+    pub(super) given: Given,
     pub(super) columns: &'a mut R,
     pub(super) attributes: &'a mut Vec<u8>,
+    /// The keys that may be looked at: bit `i` for key `i`. The others are as if they were missing.
+    pub(super) visible: u64,
 }
 
-/// Who called, as far as the record says.
-pub(super) struct Who<'a> {
-    pub(super) jwt_subject: Option<Cow<'a, [u8]>>,
-    pub(super) peer: Option<Cow<'a, [u8]>>,
-    pub(super) peer_key_present: bool,
+/// What else a record's kind depends on, beside the values of [`k::OF_KIND`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given {
+    pub(super) missing: Missing,
+    /// A known key came twice.
+    pub(super) repeated: bool,
+    /// There is a path.
+    pub(super) has_path: bool,
+    /// A token says who called.
+    pub(super) has_subject: bool,
 }
 
 impl<'a, R: Row> Fill<'a, R> {
     pub(super) fn slot(&self, key: usize) -> Slot {
+        if self.visible & (1 << key) == 0 {
+            return Slot::MISSING;
+        }
         self.scanner.slot(key)
     }
 
@@ -82,8 +92,8 @@ impl<'a, R: Row> Fill<'a, R> {
         (!is_absent(&text)).then_some(text)
     }
 
-    /// Adds a field to `attributes` as it stands in the record. Records that keep their text need
-    /// no absent fields there.
+    /// Adds a field to `attributes`, behind a comma, as it stands in the record. Records that keep
+    /// their text need no absent fields there.
     pub(super) fn attribute(&mut self, key: usize) {
         let slot = self.slot(key);
         let empty = matches!(slot.kind, Kind::Null | Kind::Missing);
@@ -91,8 +101,7 @@ impl<'a, R: Row> Fill<'a, R> {
             return;
         }
         let name = self.scanner.name(key);
-        self.attributes.push(if self.attributes.is_empty() { b'{' } else { b',' });
-        self.attributes.push(b'"');
+        self.attributes.extend_from_slice(b",\"");
         self.attributes.extend_from_slice(name.as_bytes());
         self.attributes.extend_from_slice(b"\":");
         self.attributes.extend_from_slice(slot.json(self.record));
@@ -133,7 +142,6 @@ impl<'a, R: Row> Fill<'a, R> {
 
     pub(super) fn times(&mut self, event_time_micros: i64) {
         self.columns.int64(f::EVENT_TIME, event_time_micros);
-        self.columns.text(f::EVENT_TIME_SOURCE, b"payload");
         let start_time = self.text(k::START_TIME);
         let canonical = start_time.as_deref().is_some_and(|text| match self.shape {
             Shape::Full => time::millis_text(event_time_micros).as_bytes() == text,
@@ -153,17 +161,11 @@ impl<'a, R: Row> Fill<'a, R> {
         self.integer(k::RESPONSE_CODE).or_else(quoted).and_then(|code| i32::try_from(code).ok())
     }
 
-    pub(super) fn request(&mut self) {
+    /// What was asked, as far as many requests ask alike.
+    pub(super) fn request_kind(&mut self) {
         self.direct(k::METHOD, f::HTTP_METHOD);
         self.direct(k::AUTHORITY, f::HTTP_HOST);
-        self.direct(k::USER_AGENT, f::USER_AGENT);
-        self.direct(k::X_FORWARDED_FOR, f::X_FORWARDED_FOR);
         self.direct(k::ROUTE_NAME, f::ROUTE_NAME);
-        self.count(k::BYTES_RECEIVED, f::REQUEST_BYTES, 1);
-        self.count(k::BYTES_SENT, f::RESPONSE_BYTES, 1);
-        self.count(k::DURATION, f::DURATION_US, 1000);
-        self.path();
-        self.upstream_time();
         if self.integer(k::RESPONSE_CODE).and_then(|code| i32::try_from(code).ok()).is_none() {
             self.attribute(k::RESPONSE_CODE);
         }
@@ -171,6 +173,17 @@ impl<'a, R: Row> Fill<'a, R> {
             self.columns.int32(f::HTTP_STATUS, code);
         }
         self.grpc();
+    }
+
+    /// What this one request asked.
+    pub(super) fn request(&mut self) {
+        self.direct(k::USER_AGENT, f::USER_AGENT);
+        self.direct(k::X_FORWARDED_FOR, f::X_FORWARDED_FOR);
+        self.count(k::BYTES_RECEIVED, f::REQUEST_BYTES, 1);
+        self.count(k::BYTES_SENT, f::RESPONSE_BYTES, 1);
+        self.count(k::DURATION, f::DURATION_US, 1000);
+        self.path();
+        self.upstream_time();
         self.ids();
         match self.slot(k::CONNECTION_ID).kind {
             Kind::Number if self.integer(k::CONNECTION_ID).is_some() => {
@@ -293,11 +306,11 @@ impl<'a, R: Row> Fill<'a, R> {
         }
     }
 
-    /// Identities of both ends, certificates and token claims.
-    pub(super) fn identity(&mut self, direction: Option<Direction>, jwt: &mut Scanner) -> Who<'a> {
+    /// Identities of both ends and certificates; returns the caller's, as far as it showed one.
+    pub(super) fn identity(&mut self, direction: Option<Direction>) -> Option<Cow<'a, [u8]>> {
         if self.shape == Shape::Default {
             // None of these keys is among the default ones.
-            return Who { jwt_subject: None, peer: None, peer_key_present: false };
+            return None;
         }
         let outbound = direction == Some(Direction::Outbound);
         let peer = self.text(k::DOWNSTREAM_PEER_URI_SAN);
@@ -324,9 +337,7 @@ impl<'a, R: Row> Fill<'a, R> {
         }
         self.certificate();
         self.tls_version(outbound);
-        let subject = self.token(jwt);
-        let peer_key_present = self.slot(k::DOWNSTREAM_PEER_URI_SAN).kind != Kind::Missing;
-        Who { jwt_subject: subject, peer, peer_key_present }
+        peer
     }
 
     fn san(&mut self, key: usize, column: usize) {
@@ -374,8 +385,12 @@ impl<'a, R: Row> Fill<'a, R> {
         self.direct(k::DOWNSTREAM_TLS_CIPHER, f::TLS_CIPHER);
     }
 
-    /// Claims of a verified token; returns its subject.
-    fn token(&mut self, jwt: &mut Scanner) -> Option<Cow<'a, [u8]>> {
+    /// Claims of a verified token, its subject being the principal; returns whether it has one.
+    pub(super) fn token(&mut self, jwt: &mut Scanner) -> bool {
+        if self.shape == Shape::Default {
+            // None of these keys is among the default ones.
+            return false;
+        }
         let named = self.text(k::JWT_SUB);
         let payload = self.slot(k::JWT_PAYLOAD);
         let mut claimed = None;
@@ -390,15 +405,21 @@ impl<'a, R: Row> Fill<'a, R> {
         }
         let from_payload = named.is_none() && claimed.is_some();
         let subject = named.or(claimed);
-        if let Some(subject) = &subject {
+        if let Some(subject) = subject.as_deref() {
             self.columns.text(f::JWT_SUBJECT, subject);
+            self.columns.text(f::PRINCIPAL, subject);
+            self.columns.text(f::PRINCIPAL_TYPE, b"user");
+            self.columns.text(f::PRINCIPAL_SOURCE, b"jwt");
+            if subject.contains(&b'@') {
+                self.columns.text(f::USER_EMAIL, subject);
+            }
         }
         if from_payload {
             self.attribute(k::JWT_SUB);
         } else if subject.is_none() {
             self.attribute_unless_null(k::JWT_SUB);
         }
-        subject
+        subject.is_some()
     }
 
     /// Issuer and groups of the subject.
@@ -431,9 +452,8 @@ impl<'a, R: Row> Fill<'a, R> {
         let ext_authz_policy = claim(k::rbac::EXT_AUTHZ_POLICY_ID);
         let ended_without_host = self.slot(k::UPSTREAM_HOST).kind == Kind::Missing
             && self.text(k::ACCESS_LOG_TYPE).as_deref() == Some(b"TcpConnectionEnd");
-        let is_http = [k::METHOD, k::PATH, k::PATH_NQ, k::PROTOCOL]
-            .iter()
-            .any(|&key| self.text(key).is_some());
+        let is_http = self.given.has_path
+            || [k::METHOD, k::PROTOCOL].iter().any(|&key| self.text(key).is_some());
         let verdict = decide(&Facts {
             details: details.as_deref(),
             termination: termination.as_deref(),
@@ -446,7 +466,7 @@ impl<'a, R: Row> Fill<'a, R> {
             ext_authz_policy: ext_authz_policy.as_deref(),
             enforced_result: enforced_result.as_deref(),
             enforced_policy: enforced_policy.as_deref(),
-            missing: self.missing,
+            missing: self.given.missing,
         });
         self.reason(details.as_deref(), termination.as_deref());
         self.flags(flags.as_deref());
@@ -613,26 +633,19 @@ impl<'a, R: Row> Fill<'a, R> {
         }
     }
 
-    /// The best answer to "who", with where it was taken from.
-    pub(super) fn principal(&mut self, who: &Who<'_>, outcome: &Outcome) {
-        let peer = who.peer.as_deref().map(first_san);
-        if let Some(subject) = who.jwt_subject.as_deref() {
-            self.columns.text(f::PRINCIPAL, subject);
-            self.columns.text(f::PRINCIPAL_TYPE, b"user");
-            self.columns.text(f::PRINCIPAL_SOURCE, b"jwt");
-            if subject.contains(&b'@') {
-                self.columns.text(f::USER_EMAIL, subject);
-            }
-        } else if let Some(peer) = peer {
-            let failed = outcome.downstream_tls_failed;
+    /// The best answer to "who" where no token says it, with where it was taken from.
+    pub(super) fn principal(&mut self, peer: Option<&[u8]>, outcome: &Outcome) {
+        let failed = outcome.downstream_tls_failed;
+        if let Some(peer) = peer.map(first_san).filter(|_| !self.given.has_subject) {
             self.columns.text(f::PRINCIPAL, peer);
             self.columns.text(f::PRINCIPAL_TYPE, b"workload");
             // A peer whose handshake failed said who it is, and nobody checked.
             let source = if failed { "unverified" } else { "mtls" };
             self.columns.text(f::PRINCIPAL_SOURCE, source.as_bytes());
         }
-        if who.peer_key_present {
-            self.columns.bool(f::MTLS, peer.is_some() && !outcome.downstream_tls_failed);
+        let is_default = self.shape == Shape::Default;
+        if !is_default && self.slot(k::DOWNSTREAM_PEER_URI_SAN).kind != Kind::Missing {
+            self.columns.bool(f::MTLS, peer.is_some() && !failed);
         }
     }
 
@@ -663,16 +676,21 @@ impl<'a, R: Row> Fill<'a, R> {
         }
     }
 
-    /// Fields without a column, known and unknown.
-    pub(super) fn leftovers(&mut self) {
+    /// Fields without a column that are alike in many records.
+    pub(super) fn leftovers_of_kind(&mut self) {
         if self.shape != Shape::Default {
             // None of these keys is among the default ones.
-            for &key in ATTRIBUTE_KEYS {
-                self.attribute_unless_null(key);
-            }
+            ATTRIBUTE_KEYS_OF_KIND.iter().for_each(|&key| self.attribute_unless_null(key));
+        }
+    }
+
+    /// Other fields without a column, known and unknown.
+    pub(super) fn leftovers(&mut self) {
+        if self.shape != Shape::Default {
+            ATTRIBUTE_KEYS.iter().for_each(|&key| self.attribute_unless_null(key));
         }
         for (key, value) in self.scanner.extras(self.record) {
-            self.attributes.push(if self.attributes.is_empty() { b'{' } else { b',' });
+            self.attributes.push(b',');
             self.attributes.extend_from_slice(key);
             self.attributes.push(b':');
             self.attributes.extend_from_slice(value);

@@ -109,6 +109,50 @@ const NOT_EXTENDED: u64 = mask(&[
     X_FORWARDED_FOR,
 ]);
 
+/// Keys whose values are of a kind of requests: who calls whom, how, and what comes of it. Few
+/// combinations of them make up most of the traffic.
+pub(super) const OF_KIND: &[usize] = &[
+    AUTHORITY,
+    CONNECTION_TERMINATION_DETAILS,
+    DOWNSTREAM_LOCAL_ADDRESS,
+    METHOD,
+    PROTOCOL,
+    REQUESTED_SERVER_NAME,
+    RESPONSE_CODE,
+    RESPONSE_CODE_DETAILS,
+    RESPONSE_FLAGS,
+    ROUTE_NAME,
+    UPSTREAM_CLUSTER,
+    UPSTREAM_HOST,
+    UPSTREAM_TRANSPORT_FAILURE_REASON,
+    ACCESS_LOG_TYPE,
+    DOWNSTREAM_LOCAL_URI_SAN,
+    DOWNSTREAM_PEER_CERT_V_END,
+    DOWNSTREAM_PEER_FINGERPRINT_256,
+    DOWNSTREAM_PEER_SERIAL,
+    DOWNSTREAM_PEER_SUBJECT,
+    DOWNSTREAM_PEER_URI_SAN,
+    DOWNSTREAM_TLS_CIPHER,
+    DOWNSTREAM_TLS_VERSION,
+    DOWNSTREAM_TRANSPORT_FAILURE_REASON,
+    FILTER_CHAIN,
+    GRPC_STATUS,
+    KIND,
+    LISTENER,
+    NET_RBAC_META,
+    NODE,
+    RBAC_META,
+    RESPONSE_FLAGS_LONG,
+    UPSTREAM_PEER_URI_SAN,
+    UPSTREAM_TLS_VERSION,
+];
+
+/// [`OF_KIND`] as bits.
+pub(super) const OF_KIND_MASK: u64 = mask(OF_KIND);
+
+/// How many of [`OF_KIND`] are among the default keys; they come first.
+pub(super) const DEFAULT_OF_KIND: usize = (OF_KIND_MASK & DEFAULT_KEYS).count_ones() as usize;
+
 /// Every key known here.
 pub(super) const FULL_KEYS: u64 = (1 << NAMES.len()) - 1;
 

@@ -8,6 +8,8 @@
 mod consul;
 mod fill;
 mod keys;
+#[cfg(test)]
+mod kind_tests;
 mod network;
 mod rebuild;
 mod record;
@@ -16,6 +18,8 @@ mod tests;
 pub mod text;
 mod verdict;
 
+use archive::SegmentEncoder;
+use archive::encode::Learner;
 use common::event::EventKind;
 
 use crate::parse::event::Row;
@@ -24,6 +28,7 @@ use crate::parse::json::{Kind, Scanner};
 use crate::parse::time;
 use crate::reject::{Reason, Reject};
 use crate::scan::Marks;
+use fill::Given;
 use keys::Shape;
 use verdict::Missing;
 
@@ -43,7 +48,10 @@ pub struct EnvoyParser {
     scanner: Scanner,
     rbac: Scanner,
     jwt: Scanner,
+    /// Fields for `attributes`, each behind a comma.
     attributes: Vec<u8>,
+    /// What the kind of the record in hand depends on.
+    key: Vec<u8>,
 }
 
 impl Default for EnvoyParser {
@@ -60,6 +68,7 @@ impl EnvoyParser {
             rbac: Scanner::new(keys::rbac::NAMES),
             jwt: Scanner::new(keys::jwt::NAMES),
             attributes: Vec::new(),
+            key: Vec::new(),
         }
     }
 
@@ -127,9 +136,26 @@ impl EnvoyParser {
 
     /// Writes the columns of the record scanned last into the row in hand. The columns that are
     /// the same for a whole delivery are the pipeline's.
-    pub fn fill(&mut self, record: &[u8], event_time_micros: i64, columns: &mut impl Row) {
+    ///
+    /// The result is that of any other row; what records of a kind have in common is only worked
+    /// out once.
+    pub fn fill(&mut self, record: &[u8], event_time_micros: i64, rows: &mut SegmentEncoder) {
         let shape = Shape::of(self.scanner.present());
-        self.fill_as(record, event_time_micros, shape, Missing::Nothing, columns);
+        let given = self.begin(record, shape, Missing::Nothing, rows);
+        if rows.recalls() {
+            let mut key = std::mem::take(&mut self.key);
+            self.kind_key(record, shape, &given, &mut key);
+            let before = self.attributes.len();
+            if !rows.recall(&key, &mut self.attributes) {
+                let mut learner = rows.learn(&key);
+                self.kind(record, shape, given, &mut learner);
+                learner.finish(&self.attributes[before..]);
+            }
+            self.key = key;
+        } else {
+            self.kind(record, shape, given, rows);
+        }
+        self.request(record, event_time_micros, shape, given, rows);
     }
 
     /// As [`EnvoyParser::fill`], for a record of that shape whose source leaves out something.
@@ -141,38 +167,133 @@ impl EnvoyParser {
         missing: Missing,
         columns: &mut impl Row,
     ) {
+        let given = self.begin(record, shape, missing, columns);
+        self.kind(record, shape, given, columns);
+        self.request(record, event_time_micros, shape, given, columns);
+    }
+
+    /// Writes what a token says, and says what the record's kind depends on beside its values.
+    fn begin(
+        &mut self,
+        record: &[u8],
+        shape: Shape,
+        missing: Missing,
+        columns: &mut impl Row,
+    ) -> Given {
         self.attributes.clear();
+        let repeated = self.scanner.repeated();
+        let given = Given { missing, repeated, has_path: false, has_subject: false };
         let mut fill = fill::Fill {
             scanner: &self.scanner,
             record,
             shape,
-            missing,
+            given,
             columns,
             attributes: &mut self.attributes,
+            visible: keys::FULL_KEYS,
         };
-        fill.times(event_time_micros);
+        let has_path = [keys::PATH, keys::PATH_NQ].iter().any(|&key| fill.text(key).is_some());
+        Given { has_path, has_subject: fill.token(&mut self.jwt), ..given }
+    }
+
+    /// All that the record's kind depends on, as one text.
+    fn kind_key(&self, record: &[u8], shape: Shape, given: &Given, key: &mut Vec<u8>) {
+        let flags = [given.repeated, given.has_path, given.has_subject];
+        let flags = flags.iter().fold(0, |bits, &flag| bits << 1 | u8::from(flag));
+        key.clear();
+        key.extend_from_slice(&[shape as u8, given.missing as u8, flags]);
+        let keys = match shape {
+            Shape::Default => &keys::OF_KIND[..keys::DEFAULT_OF_KIND],
+            _ => keys::OF_KIND,
+        };
+        for &of_kind in keys {
+            // No JSON has a zero byte in it.
+            key.push(0);
+            key.extend_from_slice(self.scanner.slot(of_kind).json(record));
+        }
+    }
+
+    /// Writes the columns that follow from the record's kind alone.
+    fn kind(&mut self, record: &[u8], shape: Shape, given: Given, columns: &mut impl Row) {
+        let mut fill = fill::Fill {
+            scanner: &self.scanner,
+            record,
+            shape,
+            given,
+            columns,
+            attributes: &mut self.attributes,
+            visible: keys::OF_KIND_MASK,
+        };
         let network = fill.network();
-        fill.request();
-        let who = fill.identity(network.direction, &mut self.jwt);
+        fill.request_kind();
+        let peer = fill.identity(network.direction);
         let outcome = fill.verdict(&network, &mut self.rbac);
-        fill.principal(&who, &outcome);
+        fill.principal(peer.as_deref(), &outcome);
         fill.protocol(outcome.kind);
-        fill.leftovers();
+        fill.leftovers_of_kind();
+        columns.text(f::EVENT_TIME_SOURCE, b"payload");
         columns.text(f::SOURCE_FORMAT, SOURCE_FORMAT.as_bytes());
         columns.text(f::RECORD_SHAPE, shape.as_str().as_bytes());
-        if self.scanner.repeated() {
+        if given.repeated {
             columns.text(f::PARSE_STATUS, b"ambiguous");
             columns.text(f::PARSE_ERROR, b"a key stands twice; the last value was read");
         } else {
             columns.text(f::PARSE_STATUS, b"ok");
         }
-        if shape == Shape::Sparse || self.scanner.repeated() {
+    }
+
+    /// Writes the columns of this one request, and what no column holds.
+    fn request(
+        &mut self,
+        record: &[u8],
+        event_time_micros: i64,
+        shape: Shape,
+        given: Given,
+        columns: &mut impl Row,
+    ) {
+        let mut fill = fill::Fill {
+            scanner: &self.scanner,
+            record,
+            shape,
+            given,
+            columns,
+            attributes: &mut self.attributes,
+            visible: keys::FULL_KEYS,
+        };
+        fill.times(event_time_micros);
+        fill.connection();
+        fill.request();
+        fill.leftovers();
+        if shape == Shape::Sparse || given.repeated {
             columns.text(f::RAW, record);
         }
-        if !self.attributes.is_empty() {
+        if let Some(first) = self.attributes.first_mut() {
+            *first = b'{';
             self.attributes.push(b'}');
             columns.text(f::ATTRIBUTES, &self.attributes);
         }
+    }
+}
+
+impl Row for Learner<'_> {
+    fn text(&mut self, column: usize, value: &[u8]) {
+        Self::text(self, column, value);
+    }
+
+    fn int32(&mut self, column: usize, value: i32) {
+        Self::int32(self, column, value);
+    }
+
+    fn int64(&mut self, column: usize, value: i64) {
+        Self::int64(self, column, value);
+    }
+
+    fn bool(&mut self, column: usize, value: bool) {
+        Self::bool(self, column, value);
+    }
+
+    fn list<'a>(&mut self, column: usize, items: impl IntoIterator<Item = &'a [u8]>) {
+        Self::list(self, column, items);
     }
 }
 

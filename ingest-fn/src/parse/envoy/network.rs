@@ -74,7 +74,7 @@ fn is_ipv4(text: &[u8]) -> bool {
 }
 
 impl<R: Row> Fill<'_, R> {
-    /// Fills addresses, cluster, direction and the services they name.
+    /// Fills the callee's addresses, cluster, direction and the services they name.
     pub(super) fn network(&mut self) -> Network {
         let cluster_text = self.text(k::UPSTREAM_CLUSTER);
         let cluster = cluster_text.as_deref().and_then(istio::cluster);
@@ -114,11 +114,15 @@ impl<R: Row> Fill<'_, R> {
             cluster.is_some() || sni.as_deref().is_some_and(|sni| sni.starts_with(b"outbound_."));
         self.direct(k::UPSTREAM_CLUSTER, f::UPSTREAM_CLUSTER);
         self.direct(k::UPSTREAM_HOST, f::UPSTREAM_HOST);
-        self.direct(k::UPSTREAM_LOCAL_ADDRESS, f::UPSTREAM_LOCAL_ADDRESS);
         self.direct(k::REQUESTED_SERVER_NAME, f::TLS_SNI);
         self.callee(direction);
-        self.caller();
         Network { direction, is_istio, is_consul }
+    }
+
+    /// Addresses of the caller's side, whose ports differ from one connection to the next.
+    pub(super) fn connection(&mut self) {
+        self.direct(k::UPSTREAM_LOCAL_ADDRESS, f::UPSTREAM_LOCAL_ADDRESS);
+        self.caller();
     }
 
     /// The caller's address. Port 0 means that it came from a header, and is NULL.
