@@ -12,8 +12,9 @@ const README_LINES_MAX: usize = 150;
 /// Libraries of which a second copy would be linked beside DataFusion's.
 const ONE_COPY: [&str; 4] = ["arrow", "parquet", "object_store", "datafusion"];
 /// Crates, each with the crates of ours that it may name. Functions never import each other.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
-    ("common", &[]),
+const MAY_IMPORT: [(&str, &[&str]); 8] = [
+    ("sha256-lanes", &[]),
+    ("common", &["sha256-lanes"]),
     ("archive", &["common"]),
     ("ingest-fn", &["common", "archive"]),
     ("query-fn", &["common", "archive"]),
@@ -93,6 +94,24 @@ fn files_stay_short() {
     }
     let readme = read(&repository().join("README.md")).lines().count();
     assert!(readme <= README_LINES_MAX, "README.md has {readme} lines");
+}
+
+#[test]
+fn unsafe_code_is_two_calls_in_one_crate() {
+    for path in rust_files() {
+        let calls = code(&path).matches("unsafe {").count();
+        let expected = if short(&path) == "sha256-lanes/src/wide.rs" { 2 } else { 0 };
+        assert_eq!(calls, expected, "{} has unsafe code", short(&path));
+    }
+    for member in fs::read_dir(repository()).unwrap() {
+        let Ok(manifest) = fs::read_to_string(member.unwrap().path().join("Cargo.toml")) else {
+            continue;
+        };
+        let inherits = manifest.contains("[lints]\nworkspace = true");
+        let is_other = manifest.contains("name = \"meshledger-sha256-lanes\"")
+            || manifest.contains("name = \"meshledger-fuzz\"");
+        assert!(inherits || is_other, "a crate without the workspace's lints:\n{manifest}");
+    }
 }
 
 #[test]

@@ -19,9 +19,7 @@ fn parse(
     if parsers.0.detects(record) {
         return parsers.0.parse(record, &context(), events);
     }
-    let time_micros = parsers.1.scan(record, false, false)?;
-    parsers.1.fill(record, time_micros, events.begin());
-    Ok(())
+    parsers.1.parse(record, &context(), events)
 }
 
 fn records() -> Vec<String> {
