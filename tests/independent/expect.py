@@ -224,7 +224,8 @@ class Verdict:
             self.tls("upstream", self.upstream_reason, tls_reason(self.upstream_reason))
         elif details == "csrf_origin_mismatch":
             self.set(8, "deny", "csrf")
-        elif details == "via_upstream" or self.is_plain_tcp(record):
+        elif (details == "via_upstream" or self.is_plain_tcp(record)
+                or self.is_let_in(record) or self.is_answered(record)):
             allowed = self.meta.get("enforced_engine_result") == "allowed"
             rule = text_or_none(self.meta.get("enforced_effective_policy_id"))
             self.rule = rule if allowed else None
@@ -240,6 +241,17 @@ class Verdict:
             "upstream_host" not in record
             and text(record, "access_log_type") == "TcpConnectionEnd")
         return connected and not self.flags
+
+    def is_let_in(self, record):
+        """A listener's line that names no fault."""
+        return (text(record, "access_log_type") == "NotSet" and not self.flags
+                and self.details is None and self.termination is None)
+
+    def is_answered(self, record):
+        """Envoy's own answer, as its routes say, and no error; one to gRPC has status 200."""
+        return (self.details == "direct_response"
+                and 200 <= (number(record, "response_code") or 0) < 400
+                and grpc_status(record) in (None, 0))
 
     def set(self, row, decision, source):
         self.row, self.decision, self.source = row, decision, source
@@ -314,12 +326,15 @@ def policy_columns(verdict):
     if match and int(match[3]) < 2**31:
         row |= {"policy_kind": "AuthorizationPolicy", "policy_namespace": match[1],
                 "policy_name": match[2], "policy_rule_index": int(match[3])}
-    for prefix in ("istio_dry_run_deny_", "istio_dry_run_allow_"):
-        would = {"denied": "deny", "allowed": "allow"}.get(
-            verdict.meta.get(prefix + "shadow_engine_result"))
-        if would:
-            rule = text_or_none(verdict.meta.get(prefix + "shadow_effective_policy_id"))
-            return row | {"shadow_decision": would, "shadow_policy_rule": rule}
+    said = {prefix: verdict.meta.get(prefix + "shadow_engine_result")
+            for prefix in ("istio_dry_run_deny_", "istio_dry_run_allow_")}
+    would = "denied" if "denied" in said.values() else "allowed"
+    engines = [prefix for prefix, result in said.items() if result == would]
+    if engines:
+        rules = [text_or_none(verdict.meta.get(prefix + "shadow_effective_policy_id"))
+                 for prefix in engines]
+        row["shadow_decision"] = {"denied": "deny", "allowed": "allow"}[would]
+        row["shadow_policy_rule"] = next((rule for rule in rules if rule), None)
     return row
 
 
@@ -470,7 +485,7 @@ def ocsf_columns(record, verdict, kind):
     elif verdict.decision == "deny":
         activity = 5
     else:
-        activity = 6 if kind == "tcp_connection" and verdict.decision == "allow" else 4
+        activity = 6 if verdict.decision == "allow" else 4
     severity = {"allow": 1, "error": 2, "deny": 3}[verdict.decision]
     return {
         "ocsf_class_uid": 4002 if kind == "http_request" else 4001,

@@ -24,7 +24,7 @@ allowed, POST                                   | allow rbac shop/reviews-viewer
 allowed, HEAD                                   | allow rbac shop/reviews-viewer/0 | 200 - | - | -
 allowed, HTTP/2                                 | allow rbac shop/reviews-viewer/0 | 200 - | - | -
 the application says 403                        | allow rbac shop/reviews-viewer/0 | 403 - | - | -
-redirected by the proxy                         | error proxy -                    | 301 - | - | -
+redirected by the proxy                         | allow rbac shop/reviews-viewer/0 | 301 - | - | -
 answered by the proxy                           | error proxy -                    | 418 - | - | -
 shadow denial, allowed                          | allow rbac shop/reviews-viewer/0 | 200 - | - | -
 delayed, allowed                                | allow rbac shop/reviews-viewer/0 | 200 - | - | -

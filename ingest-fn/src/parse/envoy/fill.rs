@@ -241,21 +241,28 @@ impl<'a, R: Row> Fill<'a, R> {
     }
 
     fn grpc(&mut self) {
+        let Some((number, is_name)) = self.grpc_status() else {
+            return self.attribute_unless_null(k::GRPC_STATUS);
+        };
+        self.columns.int32(f::GRPC_STATUS, number);
+        if !is_name {
+            self.attribute_unless_null(k::GRPC_STATUS);
+        }
+    }
+
+    /// The gRPC status, and whether Envoy's name of it stands there.
+    fn grpc_status(&self) -> Option<(i32, bool)> {
         let text = self.text(k::GRPC_STATUS);
-        let named = text.as_deref().and_then(|text| {
-            (0i32..).zip(GRPC_NAMES).find(|(_, name)| name.as_bytes() == text).map(|(n, _)| n)
-        });
-        if let Some(number) = named {
-            self.columns.int32(f::GRPC_STATUS, number);
-            return;
+        let named = text
+            .as_deref()
+            .and_then(|text| (0i32..).zip(GRPC_NAMES).find(|(_, name)| name.as_bytes() == text));
+        if let Some((number, _)) = named {
+            return Some((number, true));
         }
         let digits = text.as_deref().and_then(canonical_integer);
         let number = digits.or_else(|| self.integer(k::GRPC_STATUS));
-        let known = number.and_then(|n| i32::try_from(n).ok()).filter(|n| (0..=16).contains(n));
-        if let Some(number) = known {
-            self.columns.int32(f::GRPC_STATUS, number);
-        }
-        self.attribute_unless_null(k::GRPC_STATUS);
+        let number = number.and_then(|n| i32::try_from(n).ok()).filter(|n| (0..=16).contains(n))?;
+        Some((number, false))
     }
 
     /// Request, stream and trace ids.
@@ -450,8 +457,9 @@ impl<'a, R: Row> Fill<'a, R> {
         let enforced_result = claim(k::rbac::ENFORCED_RESULT);
         let enforced_policy = claim(k::rbac::ENFORCED_POLICY_ID);
         let ext_authz_policy = claim(k::rbac::EXT_AUTHZ_POLICY_ID);
+        let log_type = self.text(k::ACCESS_LOG_TYPE);
         let ended_without_host = self.slot(k::UPSTREAM_HOST).kind == Kind::Missing
-            && self.text(k::ACCESS_LOG_TYPE).as_deref() == Some(b"TcpConnectionEnd");
+            && log_type.as_deref() == Some(b"TcpConnectionEnd");
         let is_http = self.given.has_path
             || [k::METHOD, k::PROTOCOL].iter().any(|&key| self.text(key).is_some());
         let verdict = decide(&Facts {
@@ -463,6 +471,9 @@ impl<'a, R: Row> Fill<'a, R> {
             upstream_host: upstream_host.as_deref(),
             is_http,
             ended_without_host,
+            is_listener: log_type.as_deref() == Some(b"NotSet"),
+            status: self.response_code(),
+            grpc_failed: self.grpc_status().is_some_and(|(number, _)| number != 0),
             ext_authz_policy: ext_authz_policy.as_deref(),
             enforced_result: enforced_result.as_deref(),
             enforced_policy: enforced_policy.as_deref(),
@@ -556,20 +567,26 @@ impl<'a, R: Row> Fill<'a, R> {
         self.attribute_unless_null(k::DOWNSTREAM_TRANSPORT_FAILURE_REASON);
     }
 
-    /// What a rule in dry run would have decided.
+    /// What rules in dry run would have decided: a request gets through if neither engine denies.
     fn shadow(&mut self, claim: &dyn Fn(usize) -> Option<Cow<'a, [u8]>>) {
-        let pairs = [
+        let engines = [
             (k::rbac::DENY_SHADOW_RESULT, k::rbac::DENY_SHADOW_POLICY_ID),
             (k::rbac::ALLOW_SHADOW_RESULT, k::rbac::ALLOW_SHADOW_POLICY_ID),
-        ];
-        for (result, policy) in pairs {
-            let decision = match claim(result).as_deref() {
-                Some(b"denied") => Decision::Deny,
-                Some(b"allowed") => Decision::Allow,
-                _ => continue,
-            };
+        ]
+        .map(|(result, policy)| (claim(result), policy));
+        for (said, decision) in
+            [(&b"denied"[..], Decision::Deny), (&b"allowed"[..], Decision::Allow)]
+        {
+            let mut who = engines
+                .iter()
+                .filter(|(result, _)| result.as_deref() == Some(said))
+                .map(|(_, policy)| claim(*policy))
+                .peekable();
+            if who.peek().is_none() {
+                continue;
+            }
             self.columns.text(f::SHADOW_DECISION, decision.as_str().as_bytes());
-            if let Some(policy) = claim(policy) {
+            if let Some(policy) = who.flatten().next() {
                 self.columns.text(f::SHADOW_POLICY_RULE, &policy);
             }
             return;
@@ -603,7 +620,7 @@ impl<'a, R: Row> Fill<'a, R> {
         let (class, activity) = match (kind, verdict.decision) {
             (EventKind::HttpRequest, _) => (4002, self.http_activity()),
             (_, Decision::Deny) => (4001, 5),
-            (EventKind::TcpConnection, Decision::Allow) => (4001, 6),
+            (_, Decision::Allow) => (4001, 6),
             (EventKind::TcpConnection, Decision::Unknown) => (4001, 99),
             _ => (4001, 4),
         };

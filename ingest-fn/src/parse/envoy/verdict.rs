@@ -19,6 +19,12 @@ pub(super) struct Facts<'a> {
     pub(super) is_http: bool,
     /// The record is of a connection's end and its format has no upstream host.
     pub(super) ended_without_host: bool,
+    /// The record is a listener's, of a connection and not of a request.
+    pub(super) is_listener: bool,
+    /// The HTTP status; 0 is none.
+    pub(super) status: Option<i32>,
+    /// The gRPC status, where it is not OK: such an answer has the HTTP status 200.
+    pub(super) grpc_failed: bool,
     pub(super) ext_authz_policy: Option<&'a [u8]>,
     pub(super) enforced_result: Option<&'a [u8]>,
     pub(super) enforced_policy: Option<&'a [u8]>,
@@ -107,7 +113,7 @@ fn by_table<'a>(facts: &Facts<'a>) -> Verdict<'a> {
     let connection_ok = !facts.is_http
         && (facts.upstream_host.is_some() || facts.ended_without_host)
         && facts.flags.is_none();
-    if details == b"via_upstream" || connection_ok {
+    if details == b"via_upstream" || connection_ok || let_in(facts) || answered(facts) {
         return match facts.enforced_policy.filter(|_| facts.enforced_result == Some(b"allowed")) {
             Some(policy) => {
                 Verdict { policy: Some(policy), ..verdict(Decision::Allow, DecisionSource::Rbac) }
@@ -116,6 +122,23 @@ fn by_table<'a>(facts: &Facts<'a>) -> Verdict<'a> {
         };
     }
     verdict(Decision::Error, DecisionSource::Proxy)
+}
+
+/// A listener's line of a connection that nothing was wrong with: it was let in, and what was
+/// asked on it has lines of its own.
+fn let_in(facts: &Facts<'_>) -> bool {
+    facts.is_listener
+        && facts.details.is_none()
+        && facts.termination.is_none()
+        && facts.flags.is_none()
+        && facts.missing == Missing::Nothing
+}
+
+/// Envoy answered by a route's configuration, as with a redirect, and the answer is no error.
+fn answered(facts: &Facts<'_>) -> bool {
+    facts.details == Some(b"direct_response")
+        && facts.status.is_some_and(|status| (200..400).contains(&status))
+        && !facts.grpc_failed
 }
 
 /// `Some` if the text is an RBAC denial; inside, the policy id unless it is `none`. An id may
@@ -193,6 +216,48 @@ mod tests {
             Facts { termination: Some(b"rbac_access_denied_matched_policy[none]"), ..tcp };
         check(&tcp_denied, Deny, S::Rbac, None);
         check(&Facts { flags: Some(b"UF"), ..tcp }, Error, S::Proxy, None);
+    }
+
+    #[test]
+    fn a_listener_line_without_a_fault_is_a_connection_let_in() {
+        use Decision::{Allow, Deny, Error, Unknown};
+        use DecisionSource as S;
+        let healthy = Facts { is_listener: true, is_http: true, ..Facts::default() };
+        check(&healthy, Allow, S::None, None);
+        let inspected = Facts { downstream_failure: Some(b"TLS_error|error:1:x"), ..healthy };
+        check(&inspected, Allow, S::None, None);
+        let failed = Facts { downstream_failure: Some(b"TLS_error:|1:x"), ..healthy };
+        check(&failed, Error, S::Mtls, None);
+        check(&details_of(healthy, "filter_chain_not_found"), Deny, S::Mtls, None);
+        check(&details_of(healthy, "x"), Error, S::Proxy, None);
+        check(&Facts { flags: Some(b"DT"), ..healthy }, Error, S::Proxy, None);
+        check(&Facts { termination: Some(b"idle_timeout"), ..healthy }, Error, S::Proxy, None);
+        check(&Facts { missing: Missing::Details, ..healthy }, Unknown, S::None, None);
+    }
+
+    fn details_of<'a>(facts: Facts<'a>, text: &'a str) -> Facts<'a> {
+        Facts { details: Some(text.as_bytes()), ..facts }
+    }
+
+    #[test]
+    fn an_answer_by_configuration_is_an_error_by_its_status() {
+        use Decision::{Allow, Error};
+        use DecisionSource as S;
+        for (status, grpc_failed, decision, source) in [
+            (Some(200), false, Allow, S::None),
+            (Some(301), false, Allow, S::None),
+            (Some(399), false, Allow, S::None),
+            (Some(200), true, Error, S::Proxy),
+            (Some(403), false, Error, S::Proxy),
+            (Some(418), false, Error, S::Proxy),
+            (Some(100), false, Error, S::Proxy),
+            (None, false, Error, S::Proxy),
+        ] {
+            let facts = Facts { status, grpc_failed, ..details("direct_response") };
+            check(&facts, decision, source, None);
+        }
+        let other = Facts { status: Some(200), ..details("route_not_found") };
+        check(&other, Error, S::Proxy, None);
     }
 
     #[test]
