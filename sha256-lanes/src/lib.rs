@@ -8,22 +8,15 @@
 //! A hash is a chain: one message alone can not use wide registers. Eight independent messages
 //! can, and ingest has them: the parts of a delivery. Source of the function: FIPS 180-4.
 
+#[cfg(not(target_arch = "x86_64"))]
+mod narrow;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
+#[cfg(not(target_arch = "x86_64"))]
+pub use narrow::digests;
+#[cfg(target_arch = "x86_64")]
+pub use wide::digests;
+
 /// Messages hashed side by side.
 pub const LANES: usize = 8;
-
-/// The digests of at most [`LANES`] messages, in their order; further messages are not looked at.
-/// `None` if this processor is faster with one message after the other.
-pub fn digests(messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        wide::digests(messages)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = messages;
-        None
-    }
-}

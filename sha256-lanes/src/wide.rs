@@ -115,8 +115,9 @@ impl<'a> Message<'a> {
     }
 }
 
-/// [`super::digests`] where there are wide registers.
-pub(super) fn digests(messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
+/// The digests of at most [`LANES`] messages, in their order; further messages are not looked at.
+/// `None` if this processor is faster with one message after the other.
+pub fn digests(messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
     Way::here().map(|way| digests_by(way, messages))
 }
 

@@ -144,7 +144,9 @@ fn clock_environment_and_randomness_have_one_door() {
             continue;
         }
         let code = code(&path);
-        for word in ambient {
+        // Unit tests in files of their own take a seed from the environment.
+        let is_test = name.contains("/tests/") || name.ends_with("tests.rs");
+        for word in ambient.into_iter().filter(|word| !(is_test && word.starts_with("env::"))) {
             assert!(!code.contains(word), "{name} names {word}; its door is cli/src/doors.rs");
         }
     }
