@@ -52,7 +52,7 @@ fn read(rows: SegmentEncoder) -> Vec<RecordBatch> {
 }
 
 /// The records' rows, with kinds recalled and with everything worked out each time.
-fn both(records: &[String], group: usize) -> (Vec<RecordBatch>, Vec<RecordBatch>) {
+fn both(records: &[String], group: i64) -> (Vec<RecordBatch>, Vec<RecordBatch>) {
     let (mut recalling, mut plain) = (new_segment(), new_segment());
     let (mut parser, mut other) = (EnvoyParser::new(), EnvoyParser::new());
     for (row, record) in (0..).zip(records) {
@@ -66,7 +66,7 @@ fn both(records: &[String], group: usize) -> (Vec<RecordBatch>, Vec<RecordBatch>
         other.fill_as(record, time, shape, Missing::Nothing, &mut event);
         event.write(&mut plain);
         end(&mut plain, row);
-        if row as usize % group == group - 1 {
+        if row % group == group - 1 {
             recalling.close_group().unwrap();
             plain.close_group().unwrap();
         }
@@ -155,6 +155,7 @@ const OWN: [&str; 8] = [
 ];
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may be repeated with its seed")]
 fn a_row_of_a_known_kind_is_the_row_it_would_be() {
     let seed = std::env::var("MESHLEDGER_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let files = [
@@ -169,7 +170,8 @@ fn a_row_of_a_known_kind_is_the_row_it_would_be() {
             for hardly_repeating in [false, true] {
                 let count = 200 + random.below(1500);
                 let records = records(&mut random, file, count, hardly_repeating);
-                let (recalled, worked_out) = both(&records, 100 + random.below(900));
+                let group = i64::try_from(100 + random.below(900)).unwrap();
+                let (recalled, worked_out) = both(&records, group);
                 assert_eq!(recalled.len(), worked_out.len());
                 for (recalled, worked_out) in recalled.iter().zip(&worked_out) {
                     for (found, expected) in recalled.columns().iter().zip(worked_out.columns()) {
