@@ -2,7 +2,7 @@
 //!
 //! Rows come value by value, since a parser fills about forty of more than a hundred columns and
 //! must not pay for the others. Most are looked up in a dictionary as they come (`coded`); the
-//! rest goes through the library's column writers (`buffered`).
+//! rest is stored plainly, or goes through the library's column writers (`buffered`).
 //! Deliberately not here: where the bytes go. Statistics are taken from what the footer holds
 //! anyway, so that they cost nothing and agree with it.
 
@@ -74,7 +74,7 @@ const NO_DICTIONARY: &[&str] = &["request_id", "trace_id", "span_id", "correlati
 /// Columns of integers that grow or stay close: deltas are smaller than dictionary keys.
 const DELTA: &[&str] = &["segment_row", "event_time"];
 
-/// Columns that are looked up by exact value among many: their bloom filters tell row groups
+/// Columns, of those, that are looked up by exact value among many: their bloom filters tell row groups
 /// without the value apart. Filters are folded to the values present.
 const BLOOM: &[&str] = &["request_id", "trace_id"];
 
@@ -192,8 +192,11 @@ impl SegmentEncoder {
         let Some(column) = COLUMNS.get(index) else { return Ok(None) };
         let coded = |physical| Column::Coded(Box::new(CodedChunk::new(physical, segment.seed())));
         Ok(Some(match column.kind {
-            _ if NO_DICTIONARY.contains(&column.name) || DELTA.contains(&column.name) => {
-                Column::Buffered(Box::new(Buffered::new(column)?))
+            _ if DELTA.contains(&column.name) => Column::Buffered(Box::new(Buffered::new(column)?)),
+            ColumnType::Utf8 if NO_DICTIONARY.contains(&column.name) => {
+                let is_looked_up = BLOOM.contains(&column.name);
+                let bloom = is_looked_up.then(|| coded::bloom(ROW_GROUP_ROWS_MAX)).transpose()?;
+                Column::Coded(Box::new(CodedChunk::plain(bloom, segment.seed())))
             }
             ColumnType::Utf8 => coded(Physical::Text),
             ColumnType::Int32 => coded(Physical::Int32),
@@ -210,8 +213,7 @@ impl SegmentEncoder {
         let row = self.group_rows;
         let is_full = match self.column(column) {
             Some(Column::Coded(values)) => values.is(Physical::Text) && values.set(row, value),
-            Some(Column::Buffered(values)) => values.text(row, value),
-            None => false,
+            _ => false,
         };
         if is_full {
             self.full.push(column);
@@ -540,19 +542,10 @@ fn base_properties() -> WriterPropertiesBuilder {
 fn event_properties() -> WriterPropertiesBuilder {
     let path = |name: &str| ColumnPath::from(name);
     let mut properties = base_properties();
-    for name in NO_DICTIONARY {
-        properties = properties.set_column_dictionary_enabled(path(name), false);
-    }
     for name in DELTA {
         properties = properties
             .set_column_dictionary_enabled(path(name), false)
             .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
-    }
-    for name in BLOOM {
-        properties = properties
-            .set_column_bloom_filter_enabled(path(name), true)
-            .set_column_bloom_filter_fpp(path(name), 0.01)
-            .set_column_bloom_filter_max_ndv(path(name), ROW_GROUP_ROWS_MAX as u64);
     }
     for column in COLUMNS.iter().filter(|column| !column.stats) {
         properties =

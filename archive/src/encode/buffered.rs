@@ -1,4 +1,4 @@
-//! Columns that the library encodes: numbers, times, lists, and text that hardly repeats.
+//! Columns that the library encodes: numbers that grow, booleans and lists.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -20,7 +20,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::valid::Valid;
 
-/// Text buffered before it goes to the library, in bytes.
+/// Text of lists buffered before it goes to the library, in bytes.
 const TEXT_BYTES: usize = 1024 * 1024;
 
 /// Values on their way to the library's writer of one column of one row group.
@@ -41,7 +41,6 @@ impl std::fmt::Debug for Buffered {
 }
 
 enum Values {
-    Text(Text),
     Int32(Vec<i32>),
     Int64(Vec<i64>),
     Bool(Vec<bool>),
@@ -74,8 +73,7 @@ impl Text {
     }
 }
 
-/// For each column that may come here, what makes the library's writers for it. Only what is used
-/// is made: a writer with a bloom filter takes hundreds of kilobytes.
+/// For each column that may come here, what makes the library's writers for it.
 static FACTORIES: LazyLock<HashMap<&'static str, ArrowRowGroupWriterFactory>> =
     LazyLock::new(|| {
         let properties = Arc::new(super::event_properties().build());
@@ -101,11 +99,14 @@ impl Buffered {
             ParquetError::General(format!("column {}: the library has no writer", column.name))
         })?;
         let values = match column.kind {
-            ColumnType::Utf8 => Values::Text(Text::new()),
             ColumnType::Int32 => Values::Int32(Vec::new()),
             ColumnType::Int64 | ColumnType::Timestamp => Values::Int64(Vec::new()),
             ColumnType::Boolean => Values::Bool(Vec::new()),
             ColumnType::ListUtf8 => Values::List(Text::new(), vec![0]),
+            ColumnType::Utf8 => {
+                let message = format!("column {}: text is not the library's", column.name);
+                return Err(ParquetError::General(message));
+            }
         };
         Ok(Self { writer, rows: 0, valid: Valid::default(), nulls: 0, values })
     }
@@ -114,7 +115,6 @@ impl Buffered {
     pub(super) fn memory_bytes(&self) -> usize {
         let text = |text: &Text| text.data.capacity() + text.ends.capacity() * size_of::<i32>();
         let values = match &self.values {
-            Values::Text(values) => text(values),
             Values::Int32(values) => values.capacity() * size_of::<i32>(),
             Values::Int64(values) => values.capacity() * size_of::<i64>(),
             Values::Bool(values) => values.capacity(),
@@ -142,23 +142,11 @@ impl Buffered {
         }
         self.valid.pad(missing);
         match &mut self.values {
-            Values::Text(text) => text.ends.resize(waiting + 1, text.end()),
             Values::Int32(values) => values.resize(waiting, 0),
             Values::Int64(values) => values.resize(waiting, 0),
             Values::Bool(values) => values.resize(waiting, false),
             Values::List(items, ends) => ends.resize(waiting + 1, items.count()),
         }
-    }
-
-    /// Sets the text of `row`; returns whether enough waits.
-    pub(super) fn text(&mut self, row: usize, value: &[u8]) -> bool {
-        if self.open(row)
-            && let Values::Text(text) = &mut self.values
-        {
-            text.push(value);
-            return text.data.len() >= TEXT_BYTES;
-        }
-        false
     }
 
     pub(super) fn int32(&mut self, row: usize, value: i32) {
@@ -224,7 +212,6 @@ impl Buffered {
     fn take(&mut self, field: &Field) -> Result<ArrayRef, ArrowError> {
         let nulls = self.valid.null_buffer();
         Ok(match &mut self.values {
-            Values::Text(text) => Arc::new(text.take(nulls)?),
             Values::Int32(values) => {
                 Arc::new(Int32Array::try_new(std::mem::take(values).into(), nulls)?)
             }
@@ -246,7 +233,7 @@ impl Buffered {
                     let message = format!("column {}: expected a list type", field.name());
                     return Err(ArrowError::SchemaError(message));
                 };
-                let items = Arc::new(items.take(None)?);
+                let items = Arc::new(items.take()?);
                 let ends = std::mem::replace(ends, vec![0]);
                 let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
                 Arc::new(ListArray::try_new(Arc::clone(item), ends, items, nulls)?)
@@ -266,14 +253,11 @@ impl Buffered {
 }
 
 impl Text {
-    fn take(
-        &mut self,
-        nulls: Option<arrow::buffer::NullBuffer>,
-    ) -> Result<StringArray, ArrowError> {
+    fn take(&mut self) -> Result<StringArray, ArrowError> {
         let ends = std::mem::replace(&mut self.ends, vec![0]);
         let data = std::mem::take(&mut self.data);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         // Values are checked once more here: a column must never hold what is not UTF-8.
-        StringArray::try_new(offsets, Buffer::from_vec(data), nulls)
+        StringArray::try_new(offsets, Buffer::from_vec(data), None)
     }
 }

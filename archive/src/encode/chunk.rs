@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, Type};
+use parquet::bloom_filter::Sbbf;
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::ByteArray;
@@ -49,10 +50,12 @@ pub(super) struct Encoded {
     pub(super) statistics: Statistics,
     /// Whether pages have bounds of their own in the column index.
     pub(super) index: bool,
+    /// Tells values that are not there.
+    pub(super) bloom: Option<Sbbf>,
 }
 
 /// Bounds in the column index are cut to this length: they prune just as well.
-const INDEX_BYTES_MAX: usize = 64;
+pub(super) const INDEX_BYTES_MAX: usize = 64;
 
 impl Encoded {
     /// A column without any value, of whatever type: one page of levels.
@@ -83,7 +86,8 @@ impl Encoded {
             _ => Statistics::byte_array(None, None, None, nulls, false),
         };
         let compression = Compression::UNCOMPRESSED;
-        Self { compression, dictionary: None, pages: vec![page], statistics, index: true }
+        let (dictionary, pages) = (None, vec![page]);
+        Self { compression, dictionary, pages, statistics, index: true, bloom: None }
     }
 
     /// The chunk's bytes and its description.
@@ -153,7 +157,7 @@ impl Encoded {
             bytes_written: compressed as u64,
             rows_written: rows as u64,
             metadata,
-            bloom_filter: None,
+            bloom_filter: self.bloom,
             column_index: self.index.then(|| index.build()).transpose()?,
             offset_index: Some(offsets.build()),
         };

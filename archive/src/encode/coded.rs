@@ -2,18 +2,21 @@
 //!
 //! The library's writer would hash every value of every column a second time. Here a value that
 //! repeats its predecessor costs one comparison, and a page of a constant column a few bytes.
-//! Where values hardly repeat, they are stored plainly.
+//! Where values hardly repeat, they are stored plainly; where that is known before, from the
+//! first one on.
 
 use std::hash::{BuildHasher, Hasher};
 
 use bytes::Bytes;
 use common::bytes::same;
+use common::limits::STATS_STRING_BYTES_MAX;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 
-use super::chunk::{Bounds, DataPage, DictionaryPage, Encoded, statistics};
+use super::chunk::{Bounds, DataPage, DictionaryPage, Encoded, INDEX_BYTES_MAX, statistics};
 use super::hybrid;
 use super::valid::Valid;
 
@@ -28,6 +31,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// So few values are coded in any case.
 const FEW_VALUES: usize = 8;
+
+/// How often a bloom filter may say that a value is there which is not.
+const BLOOM_FPP: f64 = 0.01;
 
 /// Compresses pages.
 pub(super) type Compressor = zstd::bulk::Compressor<'static>;
@@ -102,6 +108,8 @@ pub(super) struct CodedChunk {
     values: Values,
     waiting: Waiting,
     pages: Vec<DataPage>,
+    /// Told of every value, if there is one; the values are plain then.
+    bloom: Option<Sbbf>,
 }
 
 /// The values of the page in hand.
@@ -174,7 +182,14 @@ impl CodedChunk {
             values: Values::Coded(Vec::new()),
             waiting: Waiting::default(),
             pages: Vec::new(),
+            bloom: None,
         }
+    }
+
+    /// An empty chunk of texts that hardly repeat, and what is to be told of every one of them.
+    pub(super) fn plain(bloom: Option<Sbbf>, seed: u64) -> Self {
+        let values = Values::Plain(Vec::new());
+        Self { values, bloom, ..Self::new(Physical::Text, seed) }
     }
 
     /// About how much memory it takes.
@@ -184,7 +199,9 @@ impl CodedChunk {
             Values::Plain(plain) => plain.capacity(),
         };
         let pages: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
-        values + pages + self.waiting.memory_bytes() + self.dictionary.memory_bytes()
+        // A block of a filter has 32 bytes.
+        let bloom = self.bloom.as_ref().map_or(0, |bloom| bloom.num_blocks() * 32);
+        values + pages + bloom + self.waiting.memory_bytes() + self.dictionary.memory_bytes()
     }
 
     /// Whether the values are of this sort.
@@ -205,6 +222,12 @@ impl CodedChunk {
             self.valid.pad(row - next);
         }
         self.valid.value();
+        if let Values::Plain(plain) = &mut self.values
+            && self.waiting.repeats.is_empty()
+        {
+            self.physical.push(plain, value);
+            return plain.len() >= PLAIN_PAGE_BYTES;
+        }
         self.waiting.push(value);
         self.waiting.values.len() >= WAITING_BYTES_MAX
     }
@@ -337,9 +360,14 @@ impl CodedChunk {
             }
             Values::Plain(plain) => {
                 body.extend_from_slice(plain);
+                if let Some(bloom) = &mut self.bloom {
+                    PlainValues(self.physical, plain).for_each(|value| bloom.insert(value));
+                }
                 let bounds = self.physical.bounds(PlainValues(self.physical, plain));
                 plain.clear();
-                (Encoding::PLAIN, bounds)
+                // One long value does not keep its room.
+                plain.shrink_to(2 * PLAIN_PAGE_BYTES);
+                (Encoding::PLAIN, bounds.map(shortened))
             }
         };
         let uncompressed_bytes = body.len();
@@ -377,12 +405,36 @@ impl CodedChunk {
             Some(DictionaryPage { bytes, uncompressed_bytes: plain.len(), values })
         };
         let compression = Compression::ZSTD(ZstdLevel::default());
-        Ok(Encoded { compression, dictionary, pages: self.pages, statistics, index })
+        let bloom = self.bloom.map(|mut bloom| {
+            bloom.fold_to_target_fpp(BLOOM_FPP);
+            bloom
+        });
+        Ok(Encoded { compression, dictionary, pages: self.pages, statistics, index, bloom })
     }
 }
 
 fn compressed(compressor: &mut Compressor, bytes: &[u8]) -> Result<Bytes, ParquetError> {
-    Ok(compressor.compress(bytes)?.into())
+    let mut page = compressor.compress(bytes)?;
+    // It has room for the worst case, which is as long as the page.
+    page.shrink_to_fit();
+    Ok(page.into())
+}
+
+/// A filter for the values of a row group, as large as all of them could need.
+pub(super) fn bloom(values_max: usize) -> Result<Sbbf, ParquetError> {
+    Sbbf::new_with_ndv_fpp(values_max as u64, BLOOM_FPP)
+}
+
+/// Bounds without what nobody reads of long texts: statistics cut them further, as they would cut
+/// the whole.
+fn shortened((mut min, mut max): Bounds) -> Bounds {
+    const KEPT: usize = STATS_STRING_BYTES_MAX + 1;
+    min.truncate(KEPT);
+    // A bound that can not be raised is kept as it is.
+    if max.get(..INDEX_BYTES_MAX).is_some_and(|begin| begin.iter().any(|&byte| byte < 0x7f)) {
+        max.truncate(KEPT);
+    }
+    (min, max)
 }
 
 /// Distinct values, by code in the order in which they came.

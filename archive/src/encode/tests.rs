@@ -277,3 +277,65 @@ fn a_required_column_without_a_value_is_an_error_that_names_it() {
     let error = encoder.finish().unwrap_err().to_string();
     assert!(error.contains("segment: expected a value a row, 1 rows have none"), "{error}");
 }
+
+#[test]
+fn texts_that_hardly_repeat_are_plain_and_known_to_their_filters() {
+    let (segment, date) = segment();
+    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let of = |name| common::schema::column_index(name).unwrap();
+    let (request, trace, raw) = (of("request_id"), of("trace_id"), of("raw"));
+    let mut random = Random(12);
+    let rows = PAGE_ROWS + 500;
+    let mut model = Vec::new();
+    for row in 0..rows {
+        let length = if row % 5000 == 7 { 3 << 20 } else { random.below(700) };
+        let text = (random.below(4) > 0).then(|| format!("{row:08}{}", "é".repeat(length / 2)));
+        let cells = [Some(format!("request-{row}")), None, text];
+        for (column, value) in [request, trace, raw].into_iter().zip(&cells) {
+            if let Some(value) = value {
+                encoder.text(column, value.as_bytes());
+                encoder.text(column, b"a second value");
+            }
+        }
+        for (index, _) in COLUMNS.iter().enumerate().filter(|(_, column)| !column.nullable) {
+            set(&mut encoder, index, &random.cell(index, row).unwrap());
+        }
+        encoder.end_row().unwrap();
+        // A page, a long value, the room for both, and the filters.
+        assert!(encoder.memory_bytes() < 64 << 20);
+        model.push(cells);
+    }
+    let file = encoder.finish().unwrap();
+    let found = reader(&file.bytes);
+    for column in [request, raw] {
+        let chunk = found.metadata().row_group(0).column(column);
+        assert!(!chunk.encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY));
+        let texts =
+            model.iter().filter_map(|cells| cells[if column == raw { 2 } else { 0 }].as_ref());
+        let statistics = chunk.statistics().unwrap();
+        let (min, max) = (statistics.min_bytes_opt().unwrap(), statistics.max_bytes_opt().unwrap());
+        assert!(min.len() <= STATS_STRING_BYTES_MAX && max.len() <= STATS_STRING_BYTES_MAX);
+        assert!(texts.clone().all(|text| min <= text.as_bytes() && text.as_bytes() <= max));
+        let is_exact = |bound: &[u8]| texts.clone().any(|text| text.as_bytes() == bound);
+        assert!(!statistics.min_is_exact() || is_exact(min));
+        assert!(!statistics.max_is_exact() || is_exact(max));
+    }
+    let pages = found.metadata().offset_index().unwrap()[0][raw].page_locations().len();
+    assert!(pages >= 5, "{pages}");
+    let filter = found.get_row_group_column_bloom_filter(0, request).unwrap().unwrap();
+    assert!((0..rows).all(|row| filter.check(format!("request-{row}").as_bytes())));
+    let wrong = (0..10_000).filter(|other| filter.check(format!("other-{other}").as_bytes()));
+    assert!(wrong.count() < 300);
+    assert!(found.get_row_group_column_bloom_filter(0, raw).unwrap().is_none());
+    let mut row = 0;
+    for batch in found.build().unwrap() {
+        let batch = batch.unwrap();
+        for of_batch in 0..batch.num_rows() {
+            for (column, value) in [request, trace, raw].into_iter().zip(&model[row]) {
+                assert_eq!(cell(&batch, column, of_batch), value.clone().map(Cell::Text));
+            }
+            row += 1;
+        }
+    }
+    assert_eq!(row, rows);
+}
