@@ -114,6 +114,17 @@ def number(record, key):
     return None
 
 
+def nested(record, key):
+    """An object, also as a text that holds one; empty if it is none."""
+    value = record.get(key)
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            pass
+    return value if isinstance(value, dict) else {}
+
+
 def rfc3339_micros(value):
     """Microseconds since 1970 UTC, further digits cut off; None if it is no such time."""
     match = RFC3339.match(value or "")
@@ -181,8 +192,7 @@ class Verdict:
     """The decision table of Envoy records: the first row that matches decides."""
 
     def __init__(self, record):
-        meta = record.get("rbac_meta")
-        self.meta = meta if isinstance(meta, dict) else {}
+        self.meta = nested(record, "rbac_meta")
         self.details = text(record, "response_code_details")
         self.termination = text(record, "connection_termination_details")
         self.flags = text(record, "response_flags")
@@ -339,8 +349,7 @@ def policy_columns(verdict):
 
 
 def who_columns(record, verdict, direction):
-    payload = record.get("jwt_payload")
-    payload = payload if isinstance(payload, dict) else {}
+    payload = nested(record, "jwt_payload")
     subject = text(record, "jwt_sub") or text_or_none(payload.get("sub"))
     peer = first_uri(text(record, "downstream_peer_uri_san"))
     downstream_failed = verdict.tls_side == "downstream"

@@ -261,8 +261,10 @@ const WAY: [&str; 6] =
 const FORCED: [&str; 4] = ["attributes", "raw", "record_shape", "user_groups"];
 
 /// What OTLP adds: the resource names the node, and with it the emitter, which beside the callee is
-/// the callee.
-const ADDED: [(&str, &str); 4] = [
+/// the callee. And the reader says where it took a text for Latin-1, which Envoy itself does for a
+/// file.
+const ADDED: [(&str, &str); 5] = [
+    ("parse_error", "a text was no UTF-8 and is read as Latin-1"),
     ("k8s_pod", "reviews-v1-5c9f"),
     ("k8s_namespace", "shop"),
     ("dst_workload", "reviews-v1-5c9f"),

@@ -21,7 +21,6 @@ use super::answer::{Accepted, Media, Reason, Refusal};
 use super::desk::Ticket;
 use super::limits::{BATCH_BYTES_MAX, BODY_BYTES_MAX, DELIVERIES_MAX};
 use super::request::{Export, one_line};
-use super::wire::with_utf8;
 use crate::doors;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -50,14 +49,13 @@ pub(crate) struct Body {
 impl Body {
     /// Takes a request over.
     pub(crate) fn new(media: Media, export: Export) -> Self {
-        let Export { bytes, records, is_utf8 } = export;
+        let Export { bytes, records } = export;
         let sha256 = Sha256Digest::of(&bytes);
         let sent_bytes = bytes.len() as u64;
         let bytes = match media {
             // A line is a record to the pipeline, and a request is one.
             Media::Json => one_line(bytes),
-            Media::Protobuf if is_utf8 => bytes,
-            Media::Protobuf => with_utf8(&bytes),
+            Media::Protobuf => bytes,
         };
         Self { bytes, sha256, sent_bytes, records }
     }
@@ -298,8 +296,7 @@ mod tests {
     #[test]
     fn a_body_is_the_unit_that_a_file_of_it_would_be() {
         let text = b"{\n\"resourceLogs\":[]}\n".to_vec();
-        let body =
-            Body::new(Media::Json, Export { bytes: text.clone(), records: 0, is_utf8: true });
+        let body = Body::new(Media::Json, Export { bytes: text.clone(), records: 0 });
         let of_file = UnitId::of_part(UnitId::STREAM_START, Sha256Digest::of(&text));
         assert_eq!(body.unit(), of_file);
         assert_eq!(body.bytes, b"{ \"resourceLogs\":[]} ");

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::answer::{Media, Reason, Refusal};
 use super::limits::BODY_BYTES_MAX;
-use super::wire::{self, Contents};
+use super::wire;
 
 /// Content codings that are understood, for `Accept-Encoding`.
 pub(crate) const CODINGS: &str = "gzip, zstd";
@@ -32,8 +32,6 @@ pub(crate) struct Export {
     pub(crate) bytes: Vec<u8>,
     /// Log records in it.
     pub(crate) records: u64,
-    /// All its texts are UTF-8; not always so in protobuf.
-    pub(crate) is_utf8: bool,
 }
 
 /// The media type a request names; `None` if it names another.
@@ -97,18 +95,18 @@ pub(crate) fn export(head: Head, bytes: Vec<u8>) -> Result<Export, Refusal> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(too_large());
     }
-    let contents = match head.media {
-        Media::Json => json_records(&bytes).map(|records| Contents { records, is_utf8: true }),
-        Media::Protobuf => wire::contents(&bytes),
+    let records = match head.media {
+        Media::Json => json_records(&bytes),
+        Media::Protobuf => wire::count_records(&bytes),
     };
-    let Contents { records, is_utf8 } = contents.map_err(|found| {
+    let records = records.map_err(|found| {
         let expected = match head.media {
             Media::Json => "expected an ExportLogsServiceRequest as JSON",
             Media::Protobuf => "expected an ExportLogsServiceRequest as protobuf",
         };
         Refusal::new(Reason::Malformed, format!("{expected}; {found}"))
     })?;
-    Ok(Export { bytes, records, is_utf8 })
+    Ok(Export { bytes, records })
 }
 
 fn decoded(coding: Compression, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {

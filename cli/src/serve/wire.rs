@@ -58,7 +58,6 @@ enum Kind {
     Fixed64,
     Fixed32,
     Bytes,
-    Text,
     Message(&'static Shape),
 }
 
@@ -74,20 +73,20 @@ impl Shape {
 static REQUEST: Shape = Shape(&[(1, Kind::Message(&RESOURCE_LOGS))]);
 
 static RESOURCE_LOGS: Shape =
-    Shape(&[(1, Kind::Message(&RESOURCE)), (2, Kind::Message(&SCOPE_LOGS)), (3, Kind::Text)]);
+    Shape(&[(1, Kind::Message(&RESOURCE)), (2, Kind::Message(&SCOPE_LOGS)), (3, Kind::Bytes)]);
 
 static RESOURCE: Shape = Shape(&[(1, Kind::Message(&KEY_VALUE)), (2, Kind::Varint)]);
 
 static SCOPE_LOGS: Shape =
-    Shape(&[(1, Kind::Message(&SCOPE)), (2, Kind::Message(&LOG_RECORD)), (3, Kind::Text)]);
+    Shape(&[(1, Kind::Message(&SCOPE)), (2, Kind::Message(&LOG_RECORD)), (3, Kind::Bytes)]);
 
 static SCOPE: Shape =
-    Shape(&[(1, Kind::Text), (2, Kind::Text), (3, Kind::Message(&KEY_VALUE)), (4, Kind::Varint)]);
+    Shape(&[(1, Kind::Bytes), (2, Kind::Bytes), (3, Kind::Message(&KEY_VALUE)), (4, Kind::Varint)]);
 
 static LOG_RECORD: Shape = Shape(&[
     (1, Kind::Fixed64),
     (2, Kind::Varint),
-    (3, Kind::Text),
+    (3, Kind::Bytes),
     (5, Kind::Message(&ANY_VALUE)),
     (6, Kind::Message(&KEY_VALUE)),
     (7, Kind::Varint),
@@ -95,13 +94,13 @@ static LOG_RECORD: Shape = Shape(&[
     (9, Kind::Bytes),
     (10, Kind::Bytes),
     (11, Kind::Fixed64),
-    (12, Kind::Text),
+    (12, Kind::Bytes),
 ]);
 
-static KEY_VALUE: Shape = Shape(&[(1, Kind::Text), (2, Kind::Message(&ANY_VALUE))]);
+static KEY_VALUE: Shape = Shape(&[(1, Kind::Bytes), (2, Kind::Message(&ANY_VALUE))]);
 
 static ANY_VALUE: Shape = Shape(&[
-    (1, Kind::Text),
+    (1, Kind::Bytes),
     (2, Kind::Varint),
     (3, Kind::Varint),
     (4, Kind::Fixed64),
@@ -114,59 +113,23 @@ static ARRAY_VALUE: Shape = Shape(&[(1, Kind::Message(&ANY_VALUE))]);
 
 static KVLIST_VALUE: Shape = Shape(&[(1, Kind::Message(&KEY_VALUE))]);
 
-/// What a request holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// Log records in it.
-    pub(crate) records: u64,
-    /// All its texts are UTF-8, as protobuf wants.
-    pub(crate) is_utf8: bool,
-}
-
-/// Checks that bytes are an `ExportLogsServiceRequest` to their end.
+/// Checks that bytes are an `ExportLogsServiceRequest` to their end, and counts its log records.
 /// Fields that no version known here has are passed over, as the rules of protobuf want. Texts
-/// that are no UTF-8 are no error: see [`with_utf8`].
+/// that are no UTF-8 are no error: Envoy sends them, and the reader of protobuf takes them for
+/// Latin-1.
 ///
 /// # Errors
 /// What is wrong, and around which byte.
-pub(crate) fn contents(bytes: &[u8]) -> Result<Contents, String> {
-    let contents = Contents { records: 0, is_utf8: true };
-    let mut walk = Walk { all: bytes.len(), contents };
+pub(crate) fn count_records(bytes: &[u8]) -> Result<u64, String> {
+    let mut walk = Walk { all: bytes.len(), records: 0 };
     walk.message(bytes, &REQUEST, DEPTH_MAX)?;
-    Ok(walk.contents)
-}
-
-/// A request, checked before, whose texts are all UTF-8: one that is not is taken for Latin-1, as
-/// Envoy does in its JSON logs. Envoy's OTLP logger puts header values into texts as clients sent
-/// them and repeats nothing that is refused, so a client could else blot out the records around
-/// its own.
-pub(crate) fn with_utf8(bytes: &[u8]) -> Vec<u8> {
-    mended(bytes, &REQUEST).into_bytes()
-}
-
-fn mended(mut rest: &[u8], shape: &Shape) -> Message {
-    let mut out = Message::new();
-    while let Some((number, wire, value, after)) = field(rest) {
-        let short = u8::try_from(number).unwrap_or_default();
-        match shape.kind(number) {
-            Some(Kind::Message(inner)) if wire == 2 => {
-                out = out.message(short, &mended(value, inner));
-            }
-            Some(Kind::Text) if std::str::from_utf8(value).is_err() => {
-                let text: String = value.iter().map(|&byte| char::from(byte)).collect();
-                out = out.text(short, &text);
-            }
-            _ => out.0.extend_from_slice(&rest[..rest.len() - after.len()]),
-        }
-        rest = after;
-    }
-    out
+    Ok(walk.records)
 }
 
 struct Walk {
     /// Bytes of the whole request up to the end of the message in hand.
     all: usize,
-    contents: Contents,
+    records: u64,
 }
 
 impl Walk {
@@ -182,7 +145,7 @@ impl Walk {
             match (shape.kind(field), wire) {
                 (Some(Kind::Message(inner)), 2) => {
                     if std::ptr::eq(inner, &LOG_RECORD) {
-                        self.contents.records += 1;
+                        self.records += 1;
                     }
                     // Places are counted from the end, so that a message within a message knows
                     // its own.
@@ -190,9 +153,6 @@ impl Walk {
                     let inner = self.message(value, inner, below);
                     self.all = outer;
                     inner?;
-                }
-                (Some(Kind::Text), 2) => {
-                    self.contents.is_utf8 &= std::str::from_utf8(value).is_ok();
                 }
                 (None | Some(Kind::Bytes), 2)
                 | (None | Some(Kind::Varint), 0)
@@ -250,7 +210,7 @@ mod tests {
 
     #[test]
     fn log_records_are_counted() {
-        let count_records = |bytes: &[u8]| contents(bytes).unwrap().records;
+        let count_records = |bytes: &[u8]| count_records(bytes).unwrap();
         assert_eq!(count_records(b""), 0);
         assert_eq!(count_records(&request(&[])), 0);
         let long = "x".repeat(300);
@@ -264,28 +224,15 @@ mod tests {
     fn what_is_no_such_message_is_told_with_its_place() {
         let good = request(&[record("hello")]);
         for length in 1..good.len() {
-            assert!(contents(&good[..length]).is_err(), "cut at {length}");
+            assert!(count_records(&good[..length]).is_err(), "cut at {length}");
         }
         for wrong in
             [&b"{}"[..], b"\x0a", b"\x0b", b"\x00\x00", b"\x0a\x80", b"\x08\x01", &[0xff; 20]]
         {
-            assert!(contents(wrong).is_err(), "{wrong:?}");
+            assert!(count_records(wrong).is_err(), "{wrong:?}");
         }
-        let error = contents(&good[..good.len() - 1]).unwrap_err();
+        let error = count_records(&good[..good.len() - 1]).unwrap_err();
         assert!(error.contains("around byte"), "{error}");
-    }
-
-    #[test]
-    fn a_text_that_is_no_utf8_is_taken_for_latin_1_and_nothing_else_changes() {
-        let later = |text: &str| record(text).varint(2, 9).message(15, &record("x")).text(3, "é");
-        let mut sent = request(&[record("é"), later("caf?"), record("☕")]);
-        assert!(contents(&sent).unwrap().is_utf8);
-        assert_eq!(with_utf8(&sent), sent);
-        let at = sent.windows(4).position(|window| window == b"caf?").unwrap();
-        sent[at + 3] = 0xe9;
-        assert_eq!(contents(&sent), Ok(Contents { records: 3, is_utf8: false }));
-        let expected = request(&[record("é"), later("café"), record("☕")]);
-        assert_eq!(with_utf8(&sent), expected);
     }
 
     #[test]
@@ -295,7 +242,7 @@ mod tests {
             value = Message::new().message(5, &Message::new().message(1, &value));
         }
         let record = Message::new().message(5, &value);
-        let error = contents(&request(&[record])).unwrap_err();
+        let error = count_records(&request(&[record])).unwrap_err();
         assert!(error.contains("levels"), "{error}");
     }
 }

@@ -42,6 +42,9 @@ const EMITTER: &[(&str, usize)] = &[
 /// Attributes by which a collector says that it read a line from a file.
 const FILE_MARKS: &[&str] = &["log.file.path", "log.file.name", "log.iostream"];
 
+/// What `parse_error` says of a record with a text that is no UTF-8.
+const NOT_UTF8: &str = "a text was no UTF-8 and is read as Latin-1";
+
 /// Names and values, as plain JSON.
 pub(crate) type Pairs = Vec<(String, Vec<u8>)>;
 
@@ -88,6 +91,8 @@ pub(crate) struct Record<'a> {
     pub(crate) trace_id: Option<Vec<u8>>,
     pub(crate) span_id: Option<Vec<u8>>,
     severity: i32,
+    /// A text in it, or around it, was no UTF-8.
+    not_utf8: bool,
     /// The fields but body and attributes, as the inside of a JSON object.
     fields: Vec<u8>,
 }
@@ -154,6 +159,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Record<'_>, Reject> {
         trace_id: None,
         span_id: None,
         severity: 1,
+        not_utf8: false,
         fields: Vec::with_capacity(128),
     };
     let (mut number, mut name_of_severity) = (&b""[..], &b""[..]);
@@ -170,6 +176,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Record<'_>, Reject> {
             b"\"spanId\"" => record.span_id = id(value, 16),
             b"\"severityNumber\"" => number = value,
             b"\"severityText\"" => name_of_severity = value,
+            b"\"notUtf8\"" => record.not_utf8 = value == b"true",
             _ => {}
         }
     }
@@ -248,7 +255,8 @@ impl Record<'_> {
         object
     }
 
-    /// Columns of the emitter: of the resource, else of the record.
+    /// Columns of the emitter, of the resource, else of the record; and what is wrong with the
+    /// record where nothing else is.
     pub(crate) fn emitter(&self, resource: &[(String, Vec<u8>)]) -> Vec<(usize, String)> {
         let mut columns = Vec::new();
         for (name, column) in EMITTER {
@@ -261,6 +269,9 @@ impl Record<'_> {
         if let Some((pod, namespace)) = node.as_deref().and_then(pod_of_node) {
             columns.push((f::K8S_POD, pod.to_owned()));
             columns.push((f::K8S_NAMESPACE, namespace.to_owned()));
+        }
+        if self.not_utf8 {
+            columns.push((f::PARSE_ERROR, NOT_UTF8.to_owned()));
         }
         columns
     }
@@ -396,6 +407,13 @@ mod tests {
         for wrong in ["[]", "7", r#"{"scopeLogs":{}}"#, r#"{"scopeLogs":"x"}"#] {
             assert!(level(LevelKind::Resource, wrong.as_bytes()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_told() {
+        let told = |text: &str| read(text.as_bytes()).unwrap().emitter(&[]);
+        assert_eq!(told(r#"{"notUtf8":true}"#), [(f::PARSE_ERROR, NOT_UTF8.to_owned())]);
+        assert!([r#"{"notUtf8":false}"#, "{}"].into_iter().all(|text| told(text).is_empty()));
     }
 
     #[test]

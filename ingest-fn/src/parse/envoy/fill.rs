@@ -92,6 +92,15 @@ impl<'a, R: Row> Fill<'a, R> {
         (!is_absent(&text)).then_some(text)
     }
 
+    /// An object's text; OTLP has objects as texts, and such a text is read as what it holds.
+    fn object(&self, key: usize) -> Option<Cow<'a, [u8]>> {
+        let slot = self.slot(key);
+        match slot.kind {
+            Kind::Nested => Some(Cow::Borrowed(slot.bytes(self.record))),
+            _ => slot.text(self.record).filter(|text| text.starts_with(b"{")),
+        }
+    }
+
     /// Adds a field to `attributes`, behind a comma, as it stands in the record. Records that keep
     /// their text need no absent fields there.
     pub(super) fn attribute(&mut self, key: usize) {
@@ -399,15 +408,14 @@ impl<'a, R: Row> Fill<'a, R> {
             return false;
         }
         let named = self.text(k::JWT_SUB);
-        let payload = self.slot(k::JWT_PAYLOAD);
+        let payload = self.object(k::JWT_PAYLOAD);
         let mut claimed = None;
-        if payload.kind == Kind::Nested {
-            let text = payload.bytes(self.record);
-            if jwt.scan(text, false).is_ok() {
-                claimed = jwt.slot(k::jwt::SUBJECT).text(text).filter(|text| !is_absent(text));
-                if named.is_some() || claimed.is_some() {
-                    self.claims(jwt, text);
-                }
+        if let Some(text) = payload.as_deref()
+            && jwt.scan(text, false).is_ok()
+        {
+            claimed = jwt.slot(k::jwt::SUBJECT).text(text).filter(|text| !is_absent(text));
+            if named.is_some() || claimed.is_some() {
+                self.claims(jwt, text);
             }
         }
         let from_payload = named.is_none() && claimed.is_some();
@@ -442,11 +450,9 @@ impl<'a, R: Row> Fill<'a, R> {
 
     /// The verdict and everything that follows from it.
     pub(super) fn verdict(&mut self, network: &Network, rbac: &mut Scanner) -> Outcome {
-        let meta = self.slot(k::RBAC_META);
-        let meta_text = meta.bytes(self.record);
-        let has_meta = meta.kind == Kind::Nested && rbac.scan(meta_text, false).is_ok();
+        let meta = self.object(k::RBAC_META).filter(|meta| rbac.scan(meta, false).is_ok());
         let claim = |key: usize| {
-            has_meta.then(|| rbac.slot(key).text(meta_text)).flatten().filter(|t| !is_absent(t))
+            meta.as_deref().and_then(|meta| rbac.slot(key).text(meta)).filter(|t| !is_absent(t))
         };
         let details = self.text(k::RESPONSE_CODE_DETAILS);
         let termination = self.text(k::CONNECTION_TERMINATION_DETAILS);
@@ -568,7 +574,7 @@ impl<'a, R: Row> Fill<'a, R> {
     }
 
     /// What rules in dry run would have decided: a request gets through if neither engine denies.
-    fn shadow(&mut self, claim: &dyn Fn(usize) -> Option<Cow<'a, [u8]>>) {
+    fn shadow<'c>(&mut self, claim: &dyn Fn(usize) -> Option<Cow<'c, [u8]>>) {
         let engines = [
             (k::rbac::DENY_SHADOW_RESULT, k::rbac::DENY_SHADOW_POLICY_ID),
             (k::rbac::ALLOW_SHADOW_RESULT, k::rbac::ALLOW_SHADOW_POLICY_ID),

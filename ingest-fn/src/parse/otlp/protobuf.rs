@@ -4,6 +4,10 @@
 //! Field by field by the tables below: every field is bounded by the bytes of its message, and
 //! messages in messages by a depth. Fields that no table knows are kept as base64 of their bytes,
 //! as `unknownField<number>`.
+//!
+//! Envoy puts header values into texts as clients sent them, UTF-8 or not. A text that is no UTF-8
+//! is taken for Latin-1, byte by byte, as Envoy's JSON log does: it costs no neighbour anything.
+//! The log records below it get a field [`NOT_UTF8`] that says so.
 
 use std::cell::Cell;
 
@@ -104,6 +108,9 @@ static ARRAY_VALUE: Message = Message(&[(1, "values", As::List(&ANY_VALUE))]);
 
 static KVLIST_VALUE: Message = Message(&[(1, "values", As::List(&KEY_VALUE))]);
 
+/// Field of a log record in which, or around which, a text is no UTF-8.
+pub(super) const NOT_UTF8: &str = "notUtf8";
+
 /// Most fields of one table.
 const FIELDS_MAX: usize = 11;
 
@@ -119,8 +126,9 @@ pub(crate) fn to_json(
 ) -> Result<Vec<u8>, Reject> {
     let mut out = Vec::with_capacity(bytes.len().min(length_max) * 2);
     let parts_left = Cell::new(parts_max);
-    let limits = Limits { depth: DEPTH_MAX, length_max, parts_left: &parts_left };
-    write(bytes, &REQUEST, limits, &mut out)?;
+    let not_utf8 = Cell::new(false);
+    let parts = Parts { left: &parts_left, not_utf8: &not_utf8 };
+    write(bytes, &REQUEST, Limits { depth: DEPTH_MAX, length_max, parts }, &mut out)?;
     Ok(out)
 }
 
@@ -134,8 +142,16 @@ struct Limits<'a> {
     depth: usize,
     /// Bytes of the whole JSON form.
     length_max: usize,
-    /// Resources, scopes and log records.
-    parts_left: &'a Cell<usize>,
+    parts: Parts<'a>,
+}
+
+/// What is counted over all messages.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    /// Resources, scopes and log records that may follow.
+    left: &'a Cell<usize>,
+    /// A text was no UTF-8, in the part in hand or in what stands around it.
+    not_utf8: &'a Cell<bool>,
 }
 
 impl Limits<'_> {
@@ -147,11 +163,11 @@ impl Limits<'_> {
     }
 
     fn take_part(self) -> Result<(), Reject> {
-        let Some(left) = self.parts_left.get().checked_sub(1) else {
+        let Some(left) = self.parts.left.get().checked_sub(1) else {
             let detail = "expected longer log records, found more of them than its bytes hold";
             return Err(Reject::new(Reason::TooManyFields, detail));
         };
-        self.parts_left.set(left);
+        self.parts.left.set(left);
         Ok(())
     }
 }
@@ -250,28 +266,40 @@ fn write(bytes: &[u8], message: &Message, limits: Limits, out: &mut Vec<u8>) -> 
         push_field(out, name, b"");
         match form {
             As::List(item) | As::Parts(item) => list(bytes, *number, out, |value, out| {
-                if matches!(form, As::Parts(_)) {
-                    limits.take_part()?;
-                }
-                match value {
-                    Value::Bytes(value) => write(value, item, limits, out),
-                    _ => Err(wrong_type(name)),
+                let Value::Bytes(value) = value else { return Err(wrong_type(name)) };
+                match form {
+                    As::Parts(_) => part(value, item, limits, out),
+                    _ => write(value, item, limits, out),
                 }
             })?,
-            As::Texts => {
-                list(bytes, *number, out, |value, out| single(value, name, As::Text, out))?
-            }
+            As::Texts => list(bytes, *number, out, |value, out| {
+                single(value, name, As::Text, limits.parts, out)
+            })?,
             As::Message(inner) => match last {
                 Value::Bytes(value) => write(value, inner, limits, out)?,
                 _ => return Err(wrong_type(name)),
             },
-            form => single(last, name, *form, out)?,
+            form => single(last, name, *form, limits.parts, out)?,
         }
     }
     if unknown_count > 0 {
         unknown(bytes, message, out)?;
     }
     out.push(b'}');
+    Ok(())
+}
+
+/// Writes a resource, a scope or a log record. What is no UTF-8 in it is none of its neighbours'
+/// business.
+fn part(bytes: &[u8], item: &Message, limits: Limits, out: &mut Vec<u8>) -> Result<(), Reject> {
+    limits.take_part()?;
+    let around = limits.parts.not_utf8.get();
+    write(bytes, item, limits, out)?;
+    if std::ptr::eq(item, &LOG_RECORD) && limits.parts.not_utf8.get() && out.pop().is_some() {
+        push_field(out, NOT_UTF8, b"true");
+        out.push(b'}');
+    }
+    limits.parts.not_utf8.set(around);
     Ok(())
 }
 
@@ -302,13 +330,21 @@ fn list<'a>(
 }
 
 /// Writes a field that is no message.
-fn single(value: Value<'_>, name: &str, form: As, out: &mut Vec<u8>) -> Result<(), Reject> {
+fn single(
+    value: Value<'_>,
+    name: &str,
+    form: As,
+    parts: Parts<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Reject> {
     match (form, value) {
-        (As::Text, Value::Bytes(text)) => {
-            if std::str::from_utf8(text).is_err() {
-                return Err(wrong(&format!("expected UTF-8 in `{name}`, found other bytes")));
-            }
+        (As::Text, Value::Bytes(text)) if simdutf8::basic::from_utf8(text).is_ok() => {
             push_string(out, text);
+        }
+        (As::Text, Value::Bytes(text)) => {
+            parts.not_utf8.set(true);
+            let latin_1: String = text.iter().map(|&byte| char::from(byte)).collect();
+            push_string(out, latin_1.as_bytes());
         }
         (As::Bool, Value::Varint(value)) => {
             out.extend_from_slice(if value == 0 { b"false" } else { b"true" });
@@ -418,6 +454,35 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_is_no_utf8_is_latin_1_and_its_neighbours_are_as_they_were() {
+        let text = |bytes: &[u8]| field(5, &field(1, bytes));
+        let log = |bytes: &[u8]| field(2, &text(bytes));
+        let scope = |inside: &[u8]| field(2, inside);
+        let records = [log(b"a"), log(b"caf\xe9"), log("\u{e9}".as_bytes())].concat();
+        let body = |text: &str| format!("{{\"body\":{{\"stringValue\":\"{text}\"}}");
+        let logs = format!(
+            "[{}}},{},\"notUtf8\":true}},{}}}]",
+            body("a"),
+            body("caf\u{e9}"),
+            body("\u{e9}")
+        );
+        let expected =
+            format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":{logs}}}]}}]}}");
+        check(&field(1, &scope(&records)), &expected);
+        // A scope's name stands around its own records only; a level tells its log records.
+        let named = [field(1, &field(1, &[0xff])), log(b"a"), log(b"b")].concat();
+        let both = [scope(&named), scope(&log(b"c"))].concat();
+        let json = String::from_utf8(to_json(&field(1, &both), 1 << 20, 9).unwrap()).unwrap();
+        assert_eq!(json.matches("\"notUtf8\":true").count(), 2, "{json}");
+        assert!(json.ends_with("[{\"body\":{\"stringValue\":\"c\"}}]}]}]}"), "{json}");
+        // An empty log record of which nothing is left, too.
+        check(
+            &field(1, &scope(&[field(1, &field(1, &[0xff])), field(2, b"")].concat())),
+            "{\"resourceLogs\":[{\"scopeLogs\":[{\"scope\":{\"name\":\"\u{ff}\"},\"logRecords\":[{\"notUtf8\":true}]}]}]}",
+        );
+    }
+
+    #[test]
     fn broken_messages_are_rejects() {
         let deep = (0..70).fold(Vec::new(), |inner: Vec<u8>, _| {
             let length = u8::try_from(inner.len().min(120)).unwrap();
@@ -431,7 +496,6 @@ mod tests {
             &[0x00],
             &[0xff; 11],
             &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
-            &record(&field(3, &[0xff])),
             &record(&field(1, b"x")),
         ] {
             assert_eq!(
