@@ -20,7 +20,7 @@ use common::schema::SCHEMA_VERSION;
 
 use crate::error::IngestError;
 use crate::parse::detect::Dispatcher;
-use crate::parse::envoy::EnvoyParser;
+use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Events};
 use crate::parse::shippers::record_length;
 use crate::parse::{SourceFormat, fields};
@@ -105,6 +105,11 @@ pub struct DeliveryBuilder {
     units: Vec<Unit>,
     marks: Marks,
     parser: EnvoyParser,
+    /// An Envoy text line as JSON.
+    text_record: Vec<u8>,
+    /// Every record takes the long way, against which tests hold the short ones.
+    #[cfg(test)]
+    only_dispatcher: bool,
     /// Records since the last plain Envoy JSON record.
     not_envoy: u32,
     redactor: Redactor,
@@ -184,6 +189,9 @@ impl DeliveryBuilder {
             units: Vec::new(),
             marks: Marks::new(),
             parser: EnvoyParser::new(),
+            text_record: Vec::new(),
+            #[cfg(test)]
+            only_dispatcher: false,
             not_envoy: 0,
             redactor,
             redactions: Counts::default(),
@@ -221,7 +229,7 @@ impl DeliveryBuilder {
                 match self.record(&text)? {
                     Ok(rows) => {
                         outcome.events += rows;
-                        for part in self.dispatcher.rejected() {
+                        for part in self.dispatcher.take_rejected() {
                             self.rejects.push(place, &part.text, &part.reject)?;
                             outcome.rejects += 1;
                         }
@@ -284,7 +292,13 @@ impl DeliveryBuilder {
             if !self.marks.ascii && simdutf8::basic::from_utf8(record).is_err() {
                 return Ok(Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes")));
             }
-            if self.try_envoy() {
+            if self.takes_short_ways()
+                && self.is_envoy_text(record)
+                && let Some(read) = self.parser.read_text(record, &mut self.text_record)
+            {
+                return self.envoy_text(record, &read);
+            }
+            if self.takes_short_ways() && self.try_envoy() {
                 if let Ok(time) = self.parser.scan_marked(record, &self.marks, false)
                     && !self.parser.has_unknown_keys()
                 {
@@ -295,6 +309,17 @@ impl DeliveryBuilder {
             }
         }
         self.other(record)
+    }
+
+    #[cfg(test)]
+    const fn takes_short_ways(&self) -> bool {
+        !self.only_dispatcher
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "only tests forbid them")]
+    const fn takes_short_ways(&self) -> bool {
+        true
     }
 
     /// Whether to look first if a record is plain Envoy JSON, which then goes straight from bytes
@@ -310,16 +335,44 @@ impl DeliveryBuilder {
         wanted
     }
 
-    /// An Envoy JSON record that was scanned.
-    fn envoy(&mut self, record: &[u8], time: i64) -> Result<Result<u64, Reject>, IngestError> {
-        if let Err(reject) = self.check_time(time) {
+    /// Whether a record that was looked at is a line of Envoy's text format and nothing else, which
+    /// goes straight to columns as well. Control characters, line ends among them, are left to the
+    /// dispatcher.
+    fn is_envoy_text(&self, record: &[u8]) -> bool {
+        matches!(self.config.format, SourceFormat::Auto | SourceFormat::EnvoyText)
+            && self.marks.plain
+            && text::detects(record)
+    }
+
+    /// An Envoy text line that was read.
+    fn envoy_text(
+        &mut self,
+        line: &[u8],
+        read: &text::TextRead,
+    ) -> Result<Result<u64, Reject>, IngestError> {
+        if let Err(reject) = self.has_room_at(read.time_micros) {
             return Ok(Err(reject));
         }
-        let date = EventDate::of_micros(time);
-        if self.segments.has_no_room(&[date]) {
-            return Ok(Err(too_many_dates()));
-        }
+        let date = EventDate::of_micros(read.time_micros);
         let segment = self.segments.of(date, &self.config)?;
+        self.parser.fill_text(line, &self.text_record, read, &mut segment.rows);
+        end_row(segment, &self.config)?;
+        Ok(Ok(1))
+    }
+
+    /// Whether an event of this time can become a row.
+    fn has_room_at(&self, time: i64) -> Result<(), Reject> {
+        self.check_time(time)?;
+        let no_room = self.segments.has_no_room(&[EventDate::of_micros(time)]);
+        if no_room { Err(too_many_dates()) } else { Ok(()) }
+    }
+
+    /// An Envoy JSON record that was scanned.
+    fn envoy(&mut self, record: &[u8], time: i64) -> Result<Result<u64, Reject>, IngestError> {
+        if let Err(reject) = self.has_room_at(time) {
+            return Ok(Err(reject));
+        }
+        let segment = self.segments.of(EventDate::of_micros(time), &self.config)?;
         self.parser.fill(record, time, &mut segment.rows);
         end_row(segment, &self.config)?;
         Ok(Ok(1))
@@ -330,6 +383,7 @@ impl DeliveryBuilder {
         let context = Context {
             received_at_micros: self.received_at_micros,
             plain: self.marks.plain,
+            looked_at: self.config.format != SourceFormat::OtlpProtobuf,
             ..Context::default()
         };
         self.events.clear();

@@ -144,6 +144,11 @@ impl Dispatcher {
         &self.rejected
     }
 
+    /// As [`Dispatcher::rejected`], which has none then: the next record may be no dispatcher's.
+    pub(crate) fn take_rejected(&mut self) -> Vec<RejectedPart> {
+        std::mem::take(&mut self.rejected)
+    }
+
     /// A record of any bytes: protobuf, gzip, or text.
     fn bytes(
         &mut self,
@@ -170,6 +175,9 @@ impl Dispatcher {
                 return Err(Reject::new(Reason::InvalidProtobuf, detail));
             }
             return Ok(());
+        }
+        if job.context.looked_at {
+            return self.record(format, bytes, job, events);
         }
         if simdutf8::basic::from_utf8(bytes).is_err() {
             return Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes"));

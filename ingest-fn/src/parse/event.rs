@@ -299,6 +299,9 @@ pub struct Context<'a> {
     pub forced: bool,
     /// No byte of the record is below 0x20, so strings need no look for them.
     pub plain: bool,
+    /// The record is UTF-8 and what is to be taken out of it is out: whoever gives it has looked.
+    /// Says nothing of what is decoded from it.
+    pub looked_at: bool,
 }
 
 /// What stood around a record: a container runtime's prefix, a shipper's envelope.

@@ -9,6 +9,7 @@ pub(in crate::parse) mod escapes;
 mod nested;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use common::bytes::begins_with;
 use common::limits::{RECORD_DEPTH_MAX, RECORD_FIELDS_MAX};
@@ -169,10 +170,7 @@ impl Scanner {
         plain: bool,
         quotes: &[u32],
     ) -> Result<(), Reject> {
-        self.slots.fill(MISSING);
-        self.present = 0;
-        self.extras.clear();
-        self.repeated = false;
+        self.begin();
         if u32::try_from(record.len()).is_err() {
             return Err(Reject::new(Reason::RecordTooLong, "record longer than 4 GiB"));
         }
@@ -210,6 +208,20 @@ impl Scanner {
         }
         let detail = format!("expected at most {RECORD_FIELDS_MAX} fields, found more");
         Err(Reject::new(Reason::TooManyFields, detail))
+    }
+
+    /// Takes the place of a scan, for a record whose values were written one by one: forgets the
+    /// record before. [`Scanner::put`] then says what each value is.
+    pub(in crate::parse) fn begin(&mut self) {
+        self.slots.fill(MISSING);
+        self.present = 0;
+        self.extras.clear();
+        self.repeated = false;
+    }
+
+    /// Says what a known key's value is and where it lies in the record, as a scan would.
+    pub(in crate::parse) fn put(&mut self, key: usize, kind: Kind, place: Range<usize>) {
+        self.store(key, Slot { kind, start: narrow(place.start), end: narrow(place.end) });
     }
 
     #[inline]

@@ -119,3 +119,61 @@ fn an_overlong_record_over_two_units_is_kept_in_pieces() {
     assert_eq!(together, [&long[..], b"yyy"].concat());
     assert_eq!(delivery.manifest.rows(), 2);
 }
+
+#[test]
+fn a_reject_is_of_its_own_record_alone() {
+    // A list of which one part is no log, then records that no dispatcher sees.
+    let good = record("2026-11-02T10:00:00.000Z");
+    let line = "[2026-11-02T10:00:00.000Z] \"GET /a HTTP/1.1\" 200 -";
+    let text = format!("[{good},{{\"a\":1}}]\n{good}\n{line}\n");
+    let delivery = deliver(&[unit(text.as_bytes(), 0)]);
+    assert_eq!(delivery.manifest.units[0].events, 3);
+    assert_eq!(delivery.manifest.units[0].rejects, 1);
+    assert_eq!(rejects(&delivery).len(), 1);
+}
+
+/// All rows of a delivery, file by file.
+fn rows(delivery: &Delivery) -> Vec<arrow::array::RecordBatch> {
+    let read = |file: &EncodedFile| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).unwrap();
+        reader.with_batch_size(64).build().unwrap().map(Result::unwrap)
+    };
+    delivery.files.iter().flat_map(read).collect()
+}
+
+/// The rows of lines in one format, each of which is read as a row of its own.
+fn rows_of(lines: &[String], through_dispatcher: bool) -> Vec<arrow::array::RecordBatch> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let unit = unit(text.as_bytes(), 0);
+    let id = UnitId::of_part(UnitId::STREAM_START, unit.sha256);
+    let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
+    let mut builder = DeliveryBuilder::new(config, vec![id], RECEIVED_AT_MICROS).unwrap();
+    builder.only_dispatcher = through_dispatcher;
+    let _ = builder.add_unit(unit).unwrap();
+    rows(&builder.finish().unwrap())
+}
+
+#[test]
+fn text_lines_straight_to_columns_are_the_rows_of_the_dispatcher() {
+    let cases = include_str!("../../../tests/data/envoy_text/cases.jsonl");
+    let mut lines = Vec::new();
+    for case in cases.lines() {
+        let case: serde_json::Value = serde_json::from_str(case).unwrap();
+        let Some(record) = case["record"].as_str() else { continue };
+        let is_line = record.starts_with('[') && !record.contains('\n');
+        if is_line && record.get(1..5) == Some("2026") {
+            lines.push(record.to_owned());
+            // The same kind again, and one that differs in a value: an address, a flag, a code.
+            lines.push(record.replace(" 200 ", " 503 "));
+            lines.push(record.replace("10.", "172."));
+            lines.push(record.replacen(" - ", " UF ", 1));
+            lines.push(record.replace("GET", "PO\\\"ST"));
+        }
+    }
+    assert!(lines.len() > 50, "{}", lines.len());
+    let mut often = lines.clone();
+    often.extend(lines.iter().rev().cloned());
+    let (straight, slow) = (rows_of(&often, false), rows_of(&often, true));
+    assert!(straight.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>() > 100);
+    assert_eq!(straight, slow);
+}

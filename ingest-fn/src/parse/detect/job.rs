@@ -73,6 +73,7 @@ impl<'a> Job<'a> {
                 outer,
                 forced: self.context.forced,
                 plain: false,
+                looked_at: false,
             },
             is_one: self.is_one,
             depth: self.depth + 1,

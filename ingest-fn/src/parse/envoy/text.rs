@@ -6,11 +6,15 @@
 //! half from the last place where it fits. Between them stand four texts of the client. If these
 //! can be parted in more than one way, they are not read, and the row says `ambiguous`.
 
+use archive::SegmentEncoder;
+
 use super::EnvoyParser;
 use super::keys as k;
 use super::record::{LogRecord, Reading, no_line};
 use super::verdict::Missing;
-use crate::parse::event::{Context, Events};
+use crate::parse::event::{Context, Events, Row};
+use crate::parse::fields as f;
+use crate::parse::json::{Kind, Scanner};
 use crate::parse::quote::push_string;
 use crate::parse::{envoy::keys::Shape, time};
 use crate::reject::{Reason, Reject};
@@ -58,9 +62,9 @@ impl EnvoyParser {
             let reject = Reject::new(Reason::NoEventTime, detail);
             return Err(Reject { format_guess: Some(log.source_format), ..reject });
         };
-        let mut record = read.json();
+        let mut record = Vec::new();
+        read.write(&mut record, &mut self.scanner);
         if !log.labels.is_empty() {
-            self.scanner.scan(&record, true)?;
             let ambiguous = read.problem == Some(AMBIGUOUS);
             let fields = self.labels(log, |key| ambiguous && CLIENT_KEYS.contains(&key));
             if !fields.is_empty() {
@@ -68,9 +72,9 @@ impl EnvoyParser {
                 record.push(b',');
                 record.extend_from_slice(&fields);
                 record.push(b'}');
+                self.scanner.scan(&record, true)?;
             }
         }
-        self.scanner.scan(&record, true)?;
         let reading = Reading {
             source_format: log.source_format,
             time_micros,
@@ -82,6 +86,86 @@ impl EnvoyParser {
         };
         self.event(&record, &reading, context, events.begin());
         Ok(())
+    }
+
+    /// Reads a line into the JSON record with the same values; [`EnvoyParser::fill_text`] then
+    /// writes its columns. Nothing for a line that [`EnvoyParser::parse_text`] refuses.
+    pub(crate) fn read_text(&mut self, line: &[u8], record: &mut Vec<u8>) -> Option<TextRead> {
+        let read = Line::read(line)?;
+        let time_micros = time::parse_rfc3339(read.start)?;
+        record.clear();
+        read.write(record, &mut self.scanner);
+        Some(TextRead { time_micros, missing: read.missing, problem: read.problem })
+    }
+
+    /// Writes the columns of the line read last straight into the row in hand: the row that
+    /// [`EnvoyParser::parse_text`] gives, where nothing stands around the line.
+    pub(crate) fn fill_text(
+        &mut self,
+        line: &[u8],
+        record: &[u8],
+        read: &TextRead,
+        rows: &mut SegmentEncoder,
+    ) {
+        rows.text(f::SOURCE_FORMAT, SOURCE_FORMAT.as_bytes());
+        if let Some((status, error)) = read.problem {
+            rows.text(f::PARSE_STATUS, status.as_bytes());
+            rows.text(f::PARSE_ERROR, error.as_bytes());
+        }
+        rows.text(f::RAW, line);
+        let given = self.begin(record, Shape::Sparse, read.missing, rows);
+        if rows.recalls() {
+            let mut key = std::mem::take(&mut self.key);
+            self.kind_key(record, Shape::Sparse, &given, &mut key);
+            // JSON records of the same fields have further columns, and keys without this.
+            key.extend_from_slice(b"\0text");
+            let before = self.attributes.len();
+            if !rows.recall(&key, &mut self.attributes) {
+                let mut learner = rows.learn(&key);
+                self.kind(record, Shape::Sparse, given, &mut OfText(&mut learner));
+                learner.finish(&self.attributes[before..]);
+            }
+            self.key = key;
+        } else {
+            self.kind(record, Shape::Sparse, given, &mut OfText(rows));
+        }
+        self.request(record, read.time_micros, Shape::Sparse, given, &mut OfText(rows));
+    }
+}
+
+/// What a line says besides its fields.
+#[derive(Debug)]
+pub(crate) struct TextRead {
+    /// Its event time.
+    pub(crate) time_micros: i64,
+    missing: Missing,
+    problem: Option<(&'static str, &'static str)>,
+}
+
+/// A row without what is said of JSON records only.
+struct OfText<'a, R>(&'a mut R);
+
+impl<R: Row> Row for OfText<'_, R> {
+    fn text(&mut self, column: usize, value: &[u8]) {
+        if !matches!(column, f::SOURCE_FORMAT | f::RECORD_SHAPE | f::RAW) {
+            self.0.text(column, value);
+        }
+    }
+
+    fn int32(&mut self, column: usize, value: i32) {
+        self.0.int32(column, value);
+    }
+
+    fn int64(&mut self, column: usize, value: i64) {
+        self.0.int64(column, value);
+    }
+
+    fn bool(&mut self, column: usize, value: bool) {
+        self.0.bool(column, value);
+    }
+
+    fn list<'a>(&mut self, column: usize, items: impl IntoIterator<Item = &'a [u8]>) {
+        self.0.list(column, items);
     }
 }
 
@@ -202,23 +286,32 @@ impl<'a> Line<'a> {
         self.slots.extend(CLIENT_KEYS.into_iter().zip(parts));
     }
 
-    /// The JSON record with the same values.
-    fn json(&self) -> Vec<u8> {
-        let length: usize = self.slots.iter().map(|(_, text)| text.len() + 48).sum();
-        let mut out = Vec::with_capacity(length);
+    /// Appends the JSON record with the same values, and tells the scanner what it would find.
+    fn write(&self, out: &mut Vec<u8>, scanner: &mut Scanner) {
+        out.reserve(self.slots.iter().map(|(_, text)| text.len() + 48).sum());
+        scanner.begin();
         for (key, text) in &self.slots {
             out.push(if out.is_empty() { b'{' } else { b',' });
-            out.push(b'"');
-            out.extend_from_slice(k::NAMES[*key].as_bytes());
-            out.extend_from_slice(b"\":");
-            match *text {
-                b"" | b"-" => out.extend_from_slice(b"null"),
-                text if NUMBERS.contains(key) && is_canonical(text) => out.extend_from_slice(text),
-                text => push_string(&mut out, text),
-            }
+            out.extend_from_slice(scanner.literal(*key));
+            let start = out.len();
+            let (kind, quote) = match *text {
+                b"" | b"-" => {
+                    out.extend_from_slice(b"null");
+                    (Kind::Null, 0)
+                }
+                text if NUMBERS.contains(key) && is_canonical(text) => {
+                    out.extend_from_slice(text);
+                    (Kind::Number, 0)
+                }
+                text => {
+                    push_string(out, text);
+                    let is_plain = out.len() == start + text.len() + 2;
+                    (if is_plain { Kind::Text } else { Kind::Escaped }, 1)
+                }
+            };
+            scanner.put(*key, kind, start + quote..out.len() - quote);
         }
         out.push(b'}');
-        out
     }
 }
 
