@@ -89,6 +89,76 @@ fn look<S: Simd>(simd: S, marks: &mut Marks, record: &[u8]) {
     marks.plain = !least.simd_lt(space).any_true();
 }
 
+/// Where the object or list ends that `text` begins with, given that it is JSON; the length if it
+/// does not end.
+pub(crate) fn nested_end(text: &[u8]) -> usize {
+    let level = Level::new();
+    dispatch!(level, simd => nested_end_in(simd, text))
+}
+
+#[inline(always)]
+fn nested_end_in<S: Simd>(simd: S, text: &[u8]) -> usize {
+    let (steps, rest) = text.as_chunks::<STEP>();
+    let mut last = [b' '; STEP];
+    last[..rest.len()].copy_from_slice(rest);
+    let (quote, backslash) = (u8x64::splat(simd, b'"'), u8x64::splat(simd, b'\\'));
+    // Square and curly brackets are one bit apart.
+    let (bit, open, close) =
+        (u8x64::splat(simd, 0x20), u8x64::splat(simd, b'{'), u8x64::splat(simd, b'}'));
+    let (mut depth, mut base) = (0, 0);
+    // Whether the step before ended inside a string (all bits), and behind an open escape.
+    let (mut inside, mut escape) = (0u64, 0u64);
+    for step in steps.iter().chain(std::iter::once(&last)) {
+        let bytes = u8x64::from_slice(simd, step);
+        let escaped = escaped(bytes.simd_eq(backslash).to_bitmask(), &mut escape);
+        let strings = ones_between(bytes.simd_eq(quote).to_bitmask() & !escaped) ^ inside;
+        inside = 0u64.wrapping_sub(strings >> 63);
+        let brackets = bytes | bit;
+        let opens = brackets.simd_eq(open).to_bitmask() & !strings;
+        let closes = brackets.simd_eq(close).to_bitmask() & !strings;
+        if closes.count_ones() < depth {
+            depth = depth + opens.count_ones() - closes.count_ones();
+        } else {
+            let mut both = opens | closes;
+            while both != 0 {
+                let lowest = both & both.wrapping_neg();
+                depth = if opens & lowest != 0 { depth + 1 } else { depth.saturating_sub(1) };
+                if depth == 0 {
+                    return (base + lowest.trailing_zeros() as usize + 1).min(text.len());
+                }
+                both ^= lowest;
+            }
+        }
+        base += STEP;
+    }
+    text.len()
+}
+
+/// Which bytes a backslash escapes. `escape` is 1 if the byte before the first one does, and is
+/// set for the next step.
+#[inline(always)]
+fn escaped(backslashes: u64, escape: &mut u64) -> u64 {
+    const EVEN: u64 = u64::from_ne_bytes([0x55; 8]);
+    let before = *escape;
+    let starts = backslashes & !before;
+    let follows = starts << 1 | before;
+    // A row of backslashes that begins at an odd place ends at an even one if it is whole: adding
+    // carries over each row.
+    let odd = starts & !EVEN & !follows;
+    let (carried, over) = odd.overflowing_add(starts);
+    *escape = u64::from(over);
+    (EVEN ^ carried << 1) & follows
+}
+
+/// For each bit, whether an odd number of bits are set up to it.
+#[inline(always)]
+fn ones_between(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //! they stand. Text that is not as expected ends the walk; nothing here fails.
 
 use super::json::quote_or_backslash;
+use crate::scan::nested_end;
 
 /// A place in checked JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +77,15 @@ impl<'a> Walk<'a> {
     }
 
     fn skip_nested(&mut self) {
+        /// Shorter texts are not worth wide registers.
+        const SHORT_BYTES: usize = 64;
+        match self.text.get(self.at..) {
+            Some(rest) if rest.len() > SHORT_BYTES => self.at += nested_end(rest),
+            _ => self.skip_nested_bytes(),
+        }
+    }
+
+    fn skip_nested_bytes(&mut self) {
         let mut depth = 0usize;
         while let Some(byte) = self.text.get(self.at) {
             match byte {
@@ -165,6 +175,28 @@ mod tests {
             [(b"\"a\"", b"{\"b\":1}"), (br#""c\"""#, b"[2]"), (b"\"d\"", b"3")];
         assert_eq!(found, expected);
         assert_eq!(fields(b"{}").count() + fields(b"[1]").count() + fields(b"{\"a\"").count(), 0);
+    }
+
+    #[test]
+    fn both_ways_behind_a_bracket_are_one() {
+        let mut random = 5u64;
+        let pieces =
+            ["{", "}", "[", "]", "\"a\\\\\"", "\"\\\"\"", "x", " ", "\"{[\\\"}\"", ",", "é"];
+        for _ in 0..20_000 {
+            let mut text = String::from("[");
+            for _ in 0..random >> 56 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push_str(pieces[usize::try_from(random >> 33).unwrap() % pieces.len()]);
+                let deep = "[".repeat(usize::from(random >> 20 & 15 == 0) * 9);
+                text.push_str(&deep);
+            }
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let cut = usize::try_from(random >> 40).unwrap() % (2 * text.len());
+            let text = text.as_bytes().get(..=cut).unwrap_or(text.as_bytes());
+            let mut walk = Walk::new(text);
+            walk.skip_nested_bytes();
+            assert_eq!(nested_end(text), walk.at, "{}", String::from_utf8_lossy(text));
+        }
     }
 
     #[test]

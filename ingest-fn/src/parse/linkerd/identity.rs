@@ -66,7 +66,7 @@ fn member<'a>(members: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         if let Some(value) = rest.strip_prefix(name) {
             return Some(value);
         }
-        let comma = outside(rest, |rest| rest.starts_with(b", "));
+        let comma = outside(rest, b',', |rest| rest.starts_with(b", "));
         rest = rest.split_at_checked(comma)?.1.strip_prefix(b", ")?;
     }
 }

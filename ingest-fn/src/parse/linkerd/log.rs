@@ -51,7 +51,7 @@ impl<'a> Around<'a> {
         let inside = array.strip_prefix(b"[").and_then(|inside| inside.strip_suffix(b"]"));
         let mut rest = inside.unwrap_or_default();
         while !rest.trim_ascii().is_empty() {
-            let comma = outside(rest, |rest| rest.starts_with(b","));
+            let comma = outside(rest, b',', |_| true);
             let Some((span, after)) = rest.split_at_checked(comma) else { break };
             if scanner.scan(span, plain).is_ok() {
                 // The name comes last; a field of that name may stand before it.

@@ -86,16 +86,38 @@ fn first_field(text: &[u8]) -> usize {
         .unwrap_or(text.len())
 }
 
+/// No known key is longer.
+const KEY_BYTES_MAX: usize = 16;
+
+/// By the length of a key and the lowest bits of its first byte, which known keys it may be, as
+/// bits. Most words are no keys, which this tells.
+static KEYS: [[u32; 32]; KEY_BYTES_MAX + 1] = {
+    let (mut keys, mut key) = ([[0; 32]; KEY_BYTES_MAX + 1], 0);
+    while key < k::COUNT {
+        let name = k::NAMES[key].as_bytes();
+        keys[name.len()][(name[0] & 31) as usize] |= 1 << key;
+        key += 1;
+    }
+    keys
+};
+
 /// The known key that a text begins with, before an equals sign, and the value behind it.
 fn known_key(text: &[u8]) -> Option<(usize, &[u8])> {
-    /// No known key is longer.
-    const KEY_BYTES_MAX: usize = 16;
     let near = text.get(..KEY_BYTES_MAX + 1).unwrap_or(text);
-    let (key, _) = text.split_at_checked(memchr::memchr(b'=', near)?)?;
-    let number = k::NAMES
-        .iter()
-        .take(k::COUNT)
-        .position(|name| common::bytes::same(name.as_bytes(), key))?;
+    let end = near.iter().position(|byte| matches!(byte, b'=' | b' '))?;
+    let (key, rest) = text.split_at_checked(end)?;
+    let mut maybe = KEYS.get(end)?[usize::from(key.first()? & 31)];
+    if !rest.starts_with(b"=") {
+        return None;
+    }
+    let number = loop {
+        let number = maybe.trailing_zeros() as usize;
+        // None has the number 32.
+        if common::bytes::same(k::NAMES.get(number)?.as_bytes(), key) {
+            break number;
+        }
+        maybe &= maybe.wrapping_sub(1);
+    };
     Some((number, text.get(key.len() + 1..)?))
 }
 
@@ -120,7 +142,7 @@ impl<'a> Iterator for Fields<'a> {
         let (key, text) = known_key(self.rest)?;
         let next =
             |rest: &[u8]| rest.strip_prefix(b" ").is_some_and(|rest| known_key(rest).is_some());
-        let (value, rest) = text.split_at_checked(outside(text, next))?;
+        let (value, rest) = text.split_at_checked(outside(text, b' ', next))?;
         self.rest = rest.strip_prefix(b" ").unwrap_or(rest);
         if !value.starts_with(b"\"") {
             return Some((key, Cow::Borrowed(value)));

@@ -115,55 +115,58 @@ pub(in crate::parse) fn is_hex(text: &[u8], length: usize) -> bool {
 
 /// Whether a text contains a piece.
 pub(in crate::parse) fn contains(text: &[u8], piece: &[u8]) -> bool {
-    memchr::memmem::find(text, piece).is_some()
+    // Texts and pieces are short: preparing a search would cost more than the search.
+    let begins = |at: usize| text.get(at..).is_some_and(|rest| rest.starts_with(piece));
+    piece.first().is_none_or(|&first| memchr::memchr_iter(first, text).any(begins))
 }
 
-/// Where a walk through debug text stands: inside quotes, and how many brackets deep. JSON is
-/// such a text too.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::parse) struct Nesting {
-    depth: usize,
-    quoted: bool,
-    escaped: bool,
-}
-
-impl Nesting {
-    /// Outside all quotes and brackets.
-    pub(in crate::parse) fn outside(self) -> bool {
-        self.depth == 0 && !self.quoted
+/// Whether a byte is a quote or a bracket.
+const NESTS: [bool; 256] = {
+    let (mut nests, mut at) = ([false; 256], 0);
+    while at < NESTING.len() {
+        nests[NESTING[at] as usize] = true;
+        at += 1;
     }
+    nests
+};
 
-    /// Goes behind one byte. A closing bracket without an opening one counts nothing.
-    pub(in crate::parse) fn step(&mut self, byte: u8) {
-        if self.quoted {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' => self.escaped = true,
-                b'"' => self.quoted = false,
-                _ => {}
-            }
-            return;
+const NESTING: &[u8] = b"\"([{)]}";
+
+/// Where `wanted` first says yes outside quotes and brackets, given what begins there with the
+/// byte `first`; the length if it never does.
+pub(in crate::parse) fn outside(text: &[u8], first: u8, wanted: impl Fn(&[u8]) -> bool) -> usize {
+    let (mut rest, mut depth) = (text, 0usize);
+    let is_of_use = |&byte: &u8| byte == first || NESTS[usize::from(byte)];
+    while let Some(found) = rest.iter().position(is_of_use) {
+        let (Some(begin), Some(behind)) = (rest.get(found..), rest.get(found + 1..)) else { break };
+        let byte = begin.first().copied().unwrap_or_default();
+        if depth == 0 && byte == first && wanted(begin) {
+            return text.len() - begin.len();
         }
+        rest = match byte {
+            b'"' => behind_quoted(behind),
+            _ => behind,
+        };
         match byte {
-            b'"' => self.quoted = true,
-            b'(' | b'[' | b'{' => self.depth += 1,
-            b')' | b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
+    text.len()
 }
 
-/// Where `wanted` first says yes outside quotes and brackets, given what begins there; the length
-/// if it never does.
-pub(in crate::parse) fn outside(text: &[u8], wanted: impl Fn(&[u8]) -> bool) -> usize {
-    let mut nesting = Nesting::default();
-    for (at, &byte) in text.iter().enumerate() {
-        if nesting.outside() && text.get(at..).is_some_and(&wanted) {
-            return at;
+/// What stands behind the quote that ends a quoted text; nothing if none does.
+fn behind_quoted(mut text: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', text) {
+        let is_end = text.get(at) == Some(&b'"');
+        text = text.get(at + 1..).unwrap_or_default();
+        if is_end {
+            return text;
         }
-        nesting.step(byte);
+        text = text.get(1..).unwrap_or_default();
     }
-    text.len()
+    &[]
 }
 
 /// Reads Rust's debug text of a string at the begin of `text`; gives its value and what follows
@@ -240,7 +243,7 @@ impl<'a> Iterator for Spans<'a> {
         let mut body: &[u8] = b"";
         let mut after = after;
         if let Some(inside) = after.strip_prefix(b"{") {
-            let end = outside(inside, |rest| rest.starts_with(b"}"));
+            let end = outside(inside, b'}', |_| true);
             let (head, tail) = inside.split_at_checked(end)?;
             body = head;
             after = tail.strip_prefix(b"}").unwrap_or(tail);
@@ -255,7 +258,7 @@ impl<'a> Iterator for Spans<'a> {
 pub(in crate::parse) fn span_field<'a>(body: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
     let mut rest = body;
     while !rest.is_empty() {
-        let end = outside(rest, |rest| rest.starts_with(b" "));
+        let end = outside(rest, b' ', |_| true);
         let (word, after) = rest.split_at_checked(end)?;
         let value = word.strip_prefix(key).and_then(|word| word.strip_prefix(b"="));
         if let Some(value) = value {
@@ -382,6 +385,81 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where a walk through debug text stands: inside quotes, and how many brackets deep. JSON is
+    /// such a text too.
+    #[derive(Debug, Clone, Copy, Default)]
+    struct Nesting {
+        depth: usize,
+        quoted: bool,
+        escaped: bool,
+    }
+
+    impl Nesting {
+        /// Outside all quotes and brackets.
+        fn outside(self) -> bool {
+            self.depth == 0 && !self.quoted
+        }
+
+        /// Goes behind one byte. A closing bracket without an opening one counts nothing.
+        fn step(&mut self, byte: u8) {
+            if self.quoted {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.quoted = false,
+                    _ => {}
+                }
+                return;
+            }
+            match byte {
+                b'"' => self.quoted = true,
+                b'(' | b'[' | b'{' => self.depth += 1,
+                b')' | b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn outside_is_what_a_walk_byte_by_byte_says() {
+        let pieces = [
+            "a",
+            " ",
+            "=",
+            ", ",
+            ",",
+            "\"",
+            "\\",
+            "(",
+            ")",
+            "[",
+            "]",
+            "{",
+            "}",
+            "\"x}\\\" \"",
+            "é",
+        ];
+        let mut random = 9u64;
+        for _ in 0..50_000 {
+            let mut text = String::new();
+            for _ in 0..random >> 60 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push_str(pieces[usize::try_from(random >> 33).unwrap() % pieces.len()]);
+            }
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            for wanted in [&b" "[..], b", ", b",", b"}", b"\"", b"(", b" a"] {
+                let mut nesting = Nesting::default();
+                let slow = text.bytes().enumerate().position(|(at, byte)| {
+                    let found = nesting.outside() && text.as_bytes()[at..].starts_with(wanted);
+                    nesting.step(byte);
+                    found
+                });
+                let found = outside(text.as_bytes(), wanted[0], |rest| rest.starts_with(wanted));
+                assert_eq!(found, slow.unwrap_or(text.len()), "{text:?} {wanted:?}");
+            }
+        }
+    }
 
     #[test]
     fn debug_text_is_read_as_rust_writes_it() {
