@@ -70,10 +70,11 @@ def main():
         for _ in range(options.rounds):
             ours = run([options.bench, "ingest", source])
             assert ours["events"] == options.events and ours["rejects"] == 0, ours
+            redacting = run([options.bench, "ingest-redacting", source])
             theirs = run([options.python, "-c", DUCKDB, source, target,
                           ",".join(STRINGS), ",".join(NUMBERS)])
             theirs["stored_bytes"] = os.path.getsize(target)
-            for name, result in (("meshledger", ours), ("duckdb", theirs)):
+            for name, result in (("meshledger", ours), ("redacting", redacting), ("duckdb", theirs)):
                 if name not in best or result["cpu_seconds"] < best[name]["cpu_seconds"]:
                     best[name] = result
     print(f"{options.events:,} events, {size:,} bytes of JSON ({size / options.events:.0f} a record), "

@@ -1,8 +1,9 @@
 //! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
 //!
 //! `generate EVENTS SEED FORMAT FILE` writes a workload, `ingest FILE` runs it and prints one JSON
-//! line: events, bytes in, bytes out, CPU seconds, peak memory. `bench/ingest.py` runs it beside
-//! DuckDB, `bench/formats.py` once for each source format.
+//! line: events, bytes in, bytes out, CPU seconds, peak memory; `ingest-redacting FILE` also takes
+//! credentials out, by the default rules. `bench/ingest.py` runs both beside DuckDB,
+//! `bench/formats.py` the first once for each source format.
 #![expect(clippy::print_stdout, reason = "the result goes to standard output")]
 
 use std::error::Error;
@@ -24,12 +25,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["generate", events, seed, format, file] => {
             generate(events.parse()?, seed.parse()?, format, file)
         }
-        ["ingest", file] => ingest("auto", file, None),
-        ["ingest", file, output] => ingest("auto", file, Some(output)),
-        ["ingest-as", source, file] => ingest(source, file, None),
+        ["ingest", file] => ingest("auto", Rules::none(), file, None),
+        ["ingest", file, output] => ingest("auto", Rules::none(), file, Some(output)),
+        ["ingest-as", source, file] => ingest(source, Rules::none(), file, None),
+        ["ingest-redacting", file] => ingest("auto", Rules::default(), file, None),
         _ => {
             let usage = "usage: generate EVENTS SEED default|extended|mixed FILE | ingest FILE [OUTPUT] | \
-                 ingest-as SOURCE FILE";
+                 ingest-as SOURCE FILE | ingest-redacting FILE";
             Err(usage.into())
         }
     }
@@ -57,7 +59,13 @@ fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<
     Ok(())
 }
 
-fn ingest(source: &str, file: &str, output: Option<&str>) -> Result<(), Box<dyn Error>> {
+/// DuckDB's side of the comparison takes nothing out, so redaction is a measurement of its own.
+fn ingest(
+    source: &str,
+    redaction: Rules,
+    file: &str,
+    output: Option<&str>,
+) -> Result<(), Box<dyn Error>> {
     let before = cpu_seconds()?;
     let mut parts = PartReader::new(File::open(file)?);
     let mut buffer = Vec::new();
@@ -66,8 +74,7 @@ fn ingest(source: &str, file: &str, output: Option<&str>) -> Result<(), Box<dyn 
         cluster: Some("prod-eu-1".to_owned()),
         transport: "file".to_owned(),
         transport_ref: Some("bench".to_owned()),
-        // DuckDB's side of the comparison takes nothing out either; RESULTS.md says what it costs.
-        redaction: Rules::none(),
+        redaction,
     };
     let (mut bytes, mut events, mut rejects, mut stored, mut files) =
         (0u64, 0u64, 0u64, 0u64, 0u64);

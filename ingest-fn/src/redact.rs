@@ -15,6 +15,7 @@ mod triggers;
 mod values;
 
 use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
@@ -174,11 +175,37 @@ impl Rules {
     }
 }
 
+/// Rules made ready: names to compare with, and what to look for. It takes milliseconds.
+#[derive(Debug)]
+struct Prepared {
+    names: Names,
+    triggers: Option<Triggers>,
+}
+
+/// Sets of rules kept ready in a process: there is one to a source.
+const KEPT_MAX: usize = 8;
+
+/// The rules made ready, by this call or an earlier one: each delivery asks twice.
+fn prepared(rules: &Rules) -> Arc<Prepared> {
+    static KEPT: Mutex<Vec<(Rules, Arc<Prepared>)>> = Mutex::new(Vec::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, ready)) = kept.iter().find(|(known, _)| known == rules) {
+        return Arc::clone(ready);
+    }
+    let names = Names::new(rules);
+    let triggers = (*rules != Rules::none()).then(|| Triggers::new(&names.needles()));
+    let ready = Arc::new(Prepared { names, triggers });
+    if kept.len() >= KEPT_MAX {
+        let _ = kept.remove(0);
+    }
+    kept.push((rules.clone(), Arc::clone(&ready)));
+    ready
+}
+
 /// Redacts records by one set of rules; its buffers are used again.
 #[derive(Debug)]
 pub struct Redactor {
-    names: Names,
-    triggers: Option<Triggers>,
+    prepared: Arc<Prepared>,
     hits: Vec<usize>,
     work: Work,
 }
@@ -186,9 +213,7 @@ pub struct Redactor {
 impl Redactor {
     /// Prepares a set of rules.
     pub fn new(rules: &Rules) -> Self {
-        let names = Names::new(rules);
-        let triggers = (*rules != Rules::none()).then(|| Triggers::new(&names.needles()));
-        Self { names, triggers, hits: Vec::new(), work: Work::default() }
+        Self { prepared: prepared(rules), hits: Vec::new(), work: Work::default() }
     }
 
     /// The record with every credential replaced by `[redacted:<rule>]`, and how many by which
@@ -206,7 +231,7 @@ impl Redactor {
 
     #[inline]
     fn redact_at<'a>(&mut self, record: &'a [u8], depth: u32) -> (Cow<'a, [u8]>, Counts) {
-        let Some(triggers) = &self.triggers else {
+        let Some(triggers) = &self.prepared.triggers else {
             return (Cow::Borrowed(record), Counts::default());
         };
         self.hits.clear();
@@ -222,10 +247,11 @@ impl Redactor {
     fn redact_hits<'a>(&mut self, record: &'a [u8], depth: u32) -> (Cow<'a, [u8]>, Counts) {
         let mut work = std::mem::take(&mut self.work);
         work.clear();
-        let mut scan = Scan::new(record, &self.names, &mut work);
+        let prepared = Arc::clone(&self.prepared);
+        let mut scan = Scan::new(record, &prepared.names, &mut work);
         if record.len() <= WINDOW {
             self.hits.iter().for_each(|&at| scan.hit(at));
-        } else if let Some(triggers) = &self.triggers {
+        } else if let Some(triggers) = &prepared.triggers {
             for from in (0..record.len()).step_by(WINDOW) {
                 self.hits.clear();
                 triggers.find(record, from, WINDOW.min(record.len() - from), &mut self.hits);
