@@ -21,6 +21,7 @@ use crate::meter::{Meter, Metered};
 use crate::plan;
 use crate::receipt::{Evidence, Scans, SnapshotCost};
 use crate::request::{Limits, Request};
+use crate::sql_views;
 use crate::workers::Workers;
 
 /// Answers queries over one archive. It may answer many at once; they share its memory.
@@ -170,6 +171,7 @@ async fn physical_plan(
     request: Request,
 ) -> Result<Planned, QueryError> {
     let planning = |e| QueryError::from_engine(&e);
+    sql_views::register(&session).await.map_err(planning)?;
     let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
     let logical = plan::bind(logical, &request)?;

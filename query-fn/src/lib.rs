@@ -3,7 +3,7 @@
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
 //! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
 //! `read` (the scan), `answer` (batches within limits), `rows` (batches as text), `receipt` (what
-//! the answer rests on). Nothing here writes to an archive.
+//! the answer rests on). `sql_views` are texts in place of tables. Nothing here writes to an archive.
 
 pub mod answer;
 mod catalog;
@@ -17,6 +17,7 @@ mod read;
 pub mod receipt;
 pub mod request;
 pub mod rows;
+pub mod sql_views;
 mod table;
 mod views;
 mod workers;

@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Code, QueryError};
 use crate::request::{Param, Request};
+use crate::sql_views::VIEWS;
 
 /// Parses one query.
 ///
@@ -210,10 +211,11 @@ fn foreign_table(scan: &TableScan) -> Option<String> {
             return None;
         }
     }
+    let is_known = TABLES.contains(&table) || VIEWS.iter().any(|view| view.name == table);
     let ours = match &scan.table_name {
-        TableReference::Bare { .. } => TABLES.contains(&table) || TABLE_FUNCTIONS.contains(&table),
+        TableReference::Bare { .. } => is_known || TABLE_FUNCTIONS.contains(&table),
         TableReference::Partial { schema, .. } | TableReference::Full { schema, .. } => {
-            TABLES.contains(&table) || schema.as_ref() == "information_schema"
+            is_known || schema.as_ref() == "information_schema"
         }
     };
     (!ours).then(|| format!("{} is no table of this archive", scan.table_name))

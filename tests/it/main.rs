@@ -27,3 +27,4 @@ mod serve;
 mod sources;
 mod tamper;
 mod tidy;
+mod views;

@@ -246,7 +246,7 @@ async fn questions_get_the_right_answers() {
             "75",
         ),
         ("SELECT count(*) FROM mesh_quarantine", "0"),
-        ("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'", "2"),
+        ("SELECT count(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE'", "2"),
         ("SELECT count(*) FROM generate_series(1, 10)", "10"),
         ("SELECT count(*) FROM range(1, 10)", "9"),
         ("SELECT value FROM (VALUES (1)) AS v(value)", "1"),
@@ -265,6 +265,21 @@ async fn the_catalogue_can_be_asked() {
     let tables = fixture.rows("SHOW TABLES").await;
     assert!(tables.contains("meshledger,public,mesh_events,BASE TABLE"), "{tables}");
     assert!(tables.contains("mesh_quarantine"), "{tables}");
+    for view in sql_views::VIEWS {
+        let name = view.name;
+        assert!(tables.contains(&format!("meshledger,public,{name},VIEW")), "{tables}");
+        assert!(view.sql.starts_with(&format!("-- view: {name}\n")), "{name}");
+        let named = |part: &str| format!("SELECT count(*) FROM {part} WHERE table_name = '{name}'");
+        let columns = fixture.rows(&named("information_schema.columns")).await;
+        let described = fixture.sql(&format!("DESCRIBE {name}")).await.1.rows_returned;
+        assert_eq!(columns, described.to_string());
+        assert!(described > 0);
+        assert_eq!(fixture.rows(&named("information_schema.views")).await, "1");
+        for full in [name.to_owned(), format!("public.{name}"), format!("meshledger.public.{name}")]
+        {
+            assert_eq!(fixture.rows(&format!("SELECT count(*) FROM {full}")).await, "0");
+        }
+    }
     let columns = u64::try_from(common::schema::table_schema().fields().len()).unwrap();
     assert_eq!(fixture.sql("DESCRIBE mesh_events").await.1.rows_returned, columns);
     assert_eq!(fixture.sql("SHOW COLUMNS FROM mesh_events").await.1.rows_returned, columns);
