@@ -6,10 +6,38 @@ use super::job::Job;
 use super::{Dispatcher, unknown};
 use crate::parse::SourceFormat;
 use crate::parse::event::Events;
-use crate::parse::list::{elements, elements_counted};
+use crate::parse::list::{elements, elements_counted, fields, is_empty};
 use crate::parse::shippers::cloud::Document;
 use crate::parse::shippers::inside;
 use crate::reject::{Reason, Reject};
+
+/// What stands around the items of a document; all of it also stands around none.
+const AROUND_ITEMS: &[&str] = &[
+    "records",
+    "requestId",
+    "timestamp",
+    "logEvents",
+    "logGroup",
+    "logStream",
+    "messageType",
+    "owner",
+    "subscriptionFilters",
+];
+
+/// A list without items is neither an event nor a reject.
+///
+/// # Errors
+/// If there is something around it that is not known to stand there, and would be lost.
+pub(super) fn check_empty(object: &[u8], around: &[&str]) -> Result<(), Reject> {
+    let is_known = |name: &[u8]| {
+        let inside = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\""));
+        around.iter().any(|known| inside == Some(known.as_bytes()))
+    };
+    if fields(object).all(|(name, _)| is_known(name)) {
+        return Ok(());
+    }
+    Err(unknown("expected records in a list, found none, and fields beside it that are not known"))
+}
 
 impl Dispatcher {
     /// The events of a CloudWatch Logs subscription.
@@ -93,6 +121,9 @@ impl Dispatcher {
         if !document.items.starts_with(b"[") {
             let detail = format!("expected a list `{}`, found none", document.items_key);
             return Err(unknown(&detail));
+        }
+        if is_empty(document.items) {
+            return check_empty(record, AROUND_ITEMS);
         }
         let (events_before, rejected_before) = (events.all().len(), self.rejected.len());
         let (is_only, all) = elements_counted(document.items);

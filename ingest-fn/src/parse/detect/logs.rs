@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::documents::check_empty;
 use super::job::Job;
 use super::{Dispatcher, complete, without_line_end};
 use crate::parse::SourceFormat;
@@ -36,6 +37,9 @@ impl Dispatcher {
     ) -> Result<(), Reject> {
         let (events_before, rejected_before) = (events.all().len(), self.rejected.len());
         let top = otlp::level(LevelKind::Request, request)?;
+        if top.list.is_empty() {
+            return check_empty(request, &["resourceLogs"]);
+        }
         let (is_only, all) = elements_counted(top.list);
         for resource_logs in all {
             if !self.takes_part(top.list) {

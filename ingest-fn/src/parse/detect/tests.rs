@@ -239,6 +239,28 @@ fn programs_that_quote_their_users_forge_nothing() {
 }
 
 #[test]
+fn an_empty_list_hides_nothing_beside_it() {
+    let mut dispatcher = Dispatcher::new();
+    let mut outcome = |record: &str| {
+        let mut events = Events::default();
+        let result = dispatch(&mut dispatcher, "auto", record.as_bytes(), &mut events);
+        assert!(events.all().is_empty() && dispatcher.rejected().is_empty(), "{record}");
+        result.map_err(|reject| reject.reason)
+    };
+    for empty in [
+        r#"{"resourceLogs":[]}"#,
+        r#"{"requestId":"x","timestamp":1793614531004,"records":[]}"#,
+        r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":["f"],"logEvents":[]}"#,
+    ] {
+        assert_eq!(outcome(empty), Ok(()), "{empty}");
+        let more = empty.replacen('{', r#"{"evil":"data","#, 1);
+        assert_eq!(outcome(&more), Err(Reason::UnknownFormat), "{more}");
+        let inside = format!("2026-11-02T10:15:31Z stdout F {more}");
+        assert_eq!(outcome(&inside), Err(Reason::UnknownFormat), "{inside}");
+    }
+}
+
+#[test]
 fn envelopes_are_taken_off_up_to_a_depth() {
     let mut record = String::from(r#"{"a":1}"#);
     let mut dispatcher = Dispatcher::new();
