@@ -110,7 +110,7 @@ CREATE TABLE mesh_events (
     raw VARCHAR, -- The record's text, where columns and attributes can not rebuild it
     parse_status VARCHAR NOT NULL, -- ok, partial, ambiguous
     parse_error VARCHAR, -- What was not understood
-    transport VARCHAR NOT NULL, -- file, stdin, kinesis, firehose, sqs_s3, cwl, url, kafka
+    transport VARCHAR NOT NULL, -- file, stdin, otlp_http, kinesis, firehose, sqs_s3, cwl, url, kafka
     transport_ref VARCHAR, -- Where in the transport: file name, object, shard
     schema_version INTEGER NOT NULL, -- Version of this table, 1
     upstream_local_address VARCHAR, -- Envoy's own end of the upstream connection, verbatim

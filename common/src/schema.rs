@@ -240,7 +240,7 @@ pub const COLUMNS: &[Column] = &[
     column(107, "raw", Utf8, NULLABLE, PLAIN, "The record's text, where columns and attributes can not rebuild it"),
     column(108, "parse_status", Utf8, REQUIRED, STATS, "ok, partial, ambiguous"),
     column(109, "parse_error", Utf8, NULLABLE, PLAIN, "What was not understood"),
-    column(110, "transport", Utf8, REQUIRED, PLAIN, "file, stdin, kinesis, firehose, sqs_s3, cwl, url, kafka"),
+    column(110, "transport", Utf8, REQUIRED, PLAIN, "file, stdin, otlp_http, kinesis, firehose, sqs_s3, cwl, url, kafka"),
     column(111, "transport_ref", Utf8, NULLABLE, PLAIN, "Where in the transport: file name, object, shard"),
     column(112, "schema_version", Int32, REQUIRED, PLAIN, "Version of this table, 1"),
     column(113, "upstream_local_address", Utf8, NULLABLE, PLAIN, "Envoy's own end of the upstream connection, verbatim"),

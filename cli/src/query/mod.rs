@@ -23,6 +23,7 @@ pub(crate) use collection::{question, question_request, questions};
 pub(crate) const TABLES: &[(&str, &str)] = &[
     ("mesh_events", "one row an audit event"),
     ("mesh_quarantine", "one row a record that was not understood, with the reason"),
+    ("mesh_policy_changes", "one row a change of a policy, with what was there before"),
 ];
 
 /// How a person wants to see rows.

@@ -472,6 +472,13 @@ fn cut_records_and_long_ones() {
     }
 }
 
+/// CPU time of this thread, as of the last switch, which is brought about here.
+fn cpu_seconds() -> f64 {
+    std::thread::yield_now();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
 #[test]
 fn time_grows_as_the_record() {
     let mut redactor = Redactor::new(&Rules::default());
@@ -521,9 +528,13 @@ fn time_grows_as_the_record() {
     for text in texts {
         let mut time = |bytes: usize| {
             let record = text.repeat(bytes / text.len() + 1);
-            let begin = Instant::now();
-            let _ = redactor.redact(record.as_bytes());
-            begin.elapsed().as_secs_f64()
+            // Other programs on the machine count little: CPU time, and the best of three.
+            let once = || {
+                let begin = cpu_seconds();
+                let _ = redactor.redact(record.as_bytes());
+                cpu_seconds() - begin
+            };
+            std::iter::repeat_with(once).take(3).fold(f64::MAX, f64::min)
         };
         let (half, whole) = (time(512 * 1024), time(1024 * 1024));
         assert!(whole < 0.05 || whole < 4.0 * half, "{text}: {half} {whole}");
