@@ -21,7 +21,7 @@ use common::schema::SCHEMA_VERSION;
 use crate::error::IngestError;
 use crate::parse::detect::Dispatcher;
 use crate::parse::envoy::{EnvoyParser, text};
-use crate::parse::event::{Context, Events};
+use crate::parse::event::{Context, Event, Events};
 use crate::parse::shippers::record_length;
 use crate::parse::{SourceFormat, fields};
 use crate::redact::{Counts, Redactor, Rules};
@@ -116,6 +116,8 @@ pub struct DeliveryBuilder {
     redactions: Counts,
     dispatcher: Dispatcher,
     events: Events,
+    /// Events of the record in hand that can not be written, and why.
+    refused: Vec<(Vec<u8>, Reject)>,
     segments: Segments,
     /// Bytes of records since memory was looked at.
     bytes_since_look: usize,
@@ -197,6 +199,7 @@ impl DeliveryBuilder {
             redactions: Counts::default(),
             dispatcher,
             events: Events::default(),
+            refused: Vec::new(),
             segments: Segments { delivery, received_at_micros, by_date: BTreeMap::new() },
             bytes_since_look: 0,
             rejects,
@@ -233,8 +236,14 @@ impl DeliveryBuilder {
                             self.rejects.push(place, &part.text, &part.reject)?;
                             outcome.rejects += 1;
                         }
+                        for (text, reject) in std::mem::take(&mut self.refused) {
+                            self.rejects.push(place, &text, &reject)?;
+                            outcome.rejects += 1;
+                        }
                     }
                     Err(reject) => {
+                        // The whole record is kept, and with it its parts.
+                        let _ = self.dispatcher.take_rejected();
                         let (offset, line) = whole_line(&unit, offset, record.len());
                         let offset_bytes = unit.offset_bytes + offset as u64;
                         let place = RecordPlace { offset_bytes, ..place };
@@ -378,7 +387,7 @@ impl DeliveryBuilder {
         Ok(Ok(1))
     }
 
-    /// A record of any format: all of its events, or none.
+    /// A record of any format, with all of its events.
     fn other(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
         let context = Context {
             received_at_micros: self.received_at_micros,
@@ -397,38 +406,48 @@ impl DeliveryBuilder {
         outcome
     }
 
-    /// Writes events, once it is clear that all of them can be.
+    /// Writes the events of a record. One that can not be written costs its neighbours nothing:
+    /// its text is a reject of its own, unless it has none or is all there is.
     fn write(&mut self, events: &Events) -> Result<Result<u64, Reject>, IngestError> {
-        let mut dates: Vec<EventDate> = Vec::new();
-        for event in events.all() {
-            let Some(time) = event.time_micros() else {
-                let detail = "expected an event time, found none";
-                return Ok(Err(Reject::new(Reason::NoEventTime, detail)));
+        let mut new_dates = Vec::new();
+        let dates: Vec<Result<EventDate, Reject>> =
+            events.all().iter().map(|event| self.date_of(event, &mut new_dates)).collect();
+        let refused = || dates.iter().filter_map(|date| date.as_ref().err());
+        if let Some(first) = refused().next() {
+            let texts = events.all().iter().zip(&dates).filter(|(_, date)| date.is_err());
+            let texts: Option<Vec<Vec<u8>>> = texts.map(|(event, _)| own_text(event)).collect();
+            let Some(texts) = texts.filter(|texts| texts.len() < events.all().len()) else {
+                return Ok(Err(first.clone()));
             };
-            if let Err(reject) = self.check_time(time) {
-                return Ok(Err(reject));
-            }
-            let date = EventDate::of_micros(time);
-            if !dates.contains(&date) {
-                // Few: a record of more dates than a delivery may have is refused below.
-                dates.push(date);
-            }
-            if dates.len() > DELIVERY_DATES_MAX {
-                return Ok(Err(too_many_dates()));
-            }
-        }
-        if self.segments.has_no_room(&dates) {
-            return Ok(Err(too_many_dates()));
+            let parts = texts.into_iter().zip(refused());
+            self.refused.extend(parts.map(|(text, reject)| (text, reject.clone())));
         }
         let mut rows = 0;
-        for event in events.all() {
-            let date = EventDate::of_micros(event.time_micros().unwrap_or_default());
-            let segment = self.segments.of(date, &self.config)?;
+        for (event, date) in events.all().iter().zip(&dates) {
+            let Ok(date) = date else { continue };
+            let segment = self.segments.of(*date, &self.config)?;
             event.write(&mut segment.rows);
             end_row(segment, &self.config)?;
             rows += 1;
         }
         Ok(Ok(rows))
+    }
+
+    /// The date of an event that can be written beside those of this record before it, whose new
+    /// dates are these.
+    fn date_of(&self, event: &Event, new_dates: &mut Vec<EventDate>) -> Result<EventDate, Reject> {
+        let Some(time) = event.time_micros() else {
+            return Err(Reject::new(Reason::NoEventTime, "expected an event time, found none"));
+        };
+        self.check_time(time)?;
+        let date = EventDate::of_micros(time);
+        if !self.segments.by_date.contains_key(&date) && !new_dates.contains(&date) {
+            if self.segments.by_date.len() + new_dates.len() >= DELIVERY_DATES_MAX {
+                return Err(too_many_dates());
+            }
+            new_dates.push(date);
+        }
+        Ok(date)
     }
 
     fn check_time(&self, time: i64) -> Result<(), Reject> {
@@ -545,6 +564,13 @@ fn end_row(segment: &mut Segment, config: &SourceConfig) -> Result<(), IngestErr
     }
     rows.int64(fields::SEGMENT_ROW, i64::try_from(rows.rows()).unwrap_or(i64::MAX));
     Ok(rows.end_row()?)
+}
+
+/// The text of an event of several, as it was or as it is made again; none if it has more than
+/// its own record in it, or can not be made again.
+fn own_text(event: &Event) -> Option<Vec<u8>> {
+    let again = crate::rebuild::rebuild(event).filter(|again| again.around.is_none())?;
+    Some(again.record.into_bytes())
 }
 
 fn too_many_dates() -> Reject {

@@ -104,6 +104,36 @@ fn times_out_of_range_and_dates_beyond_the_limit_are_rejects() {
 }
 
 #[test]
+fn an_event_out_of_range_costs_its_neighbours_nothing() {
+    let log = |time: &str| {
+        let body = r#"{"stringValue":"hello"}"#;
+        format!(r#"{{"timeUnixNano":"{time}","body":{body}}}"#)
+    };
+    let request = |times: &[&str]| {
+        let logs: Vec<String> = times.iter().map(|time| log(time)).collect();
+        let logs = logs.join(",");
+        format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{logs}]}}]}}]}}"#)
+    };
+    let (good, old) = ("1793614531004112000", "1793614531004");
+    // The old one alone goes to quarantine, as the record of a request of its own.
+    let several = request(&[good, old, good]);
+    let plain = record("2026-11-02T10:00:00.000Z");
+    let delivery = deliver(&[unit(format!("{several}\n{plain}\n").as_bytes(), 0)]);
+    assert_eq!(delivery.manifest.rows(), 3);
+    let found = rejects(&delivery);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].0, found[0].1.as_str()), (0, "event_time_out_of_range"));
+    let text = std::str::from_utf8(&found[0].2).unwrap();
+    assert!(text.contains(old) && !text.contains(good), "{text}");
+    // Where none is good, the record is kept as it came.
+    let none = request(&[old, old]);
+    let delivery = deliver(&[unit(none.as_bytes(), 0)]);
+    assert_eq!(delivery.manifest.rows(), 0);
+    let expected = (0, "event_time_out_of_range".to_owned(), none.into_bytes());
+    assert_eq!(rejects(&delivery), [expected]);
+}
+
+#[test]
 fn an_overlong_record_over_two_units_is_kept_in_pieces() {
     let good = record("2026-11-02T10:00:00.000Z");
     let long = vec![b'x'; RECORD_BYTES_MAX + 1];
