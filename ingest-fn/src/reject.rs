@@ -97,7 +97,7 @@ pub struct RejectExample {
 pub const EXAMPLES_MAX: usize = 20;
 
 /// Bytes of rejected records gathered before they are encoded.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Rejected records gathered before they are encoded.
 const BATCH_ROWS_MAX: usize = 16 * 1024;

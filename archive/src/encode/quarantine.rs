@@ -23,8 +23,9 @@ use crate::error::ArchiveError;
 /// are never touched cost nothing.
 const QUARANTINE_CAPACITY_BYTES: usize = DELIVERY_PARTS_BYTES_MAX + DELIVERY_PARTS_BYTES_MAX / 8;
 
-/// Compressed bytes after which a row group is closed.
-const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Compressed bytes after which a row group is closed: few, since they wait in memory beside the
+/// file, which may be as large as its delivery.
+const ROW_GROUP_BYTES: usize = 2 * 1024 * 1024;
 
 /// Writes the rejects of one delivery, piece by piece.
 #[derive(Debug)]
