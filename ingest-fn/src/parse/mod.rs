@@ -16,6 +16,7 @@ pub mod kubernetes;
 pub mod leftovers;
 pub mod linkerd;
 pub(crate) mod list;
+mod ocsf;
 pub mod otlp;
 mod quote;
 pub mod shippers;

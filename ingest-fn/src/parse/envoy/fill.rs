@@ -16,6 +16,7 @@ use crate::parse::event::Row;
 use crate::parse::fields as f;
 use crate::parse::istio::{self, Direction};
 use crate::parse::json::{Kind, Scanner, Slot};
+use crate::parse::ocsf::http_activity;
 use crate::parse::time;
 
 /// gRPC status names as Envoy prints them, by number.
@@ -624,7 +625,7 @@ impl<'a, R: Row> Fill<'a, R> {
     fn classes(&mut self, kind: EventKind, verdict: &Verdict<'_>) {
         self.columns.text(f::EVENT_KIND, kind.as_str().as_bytes());
         let (class, activity) = match (kind, verdict.decision) {
-            (EventKind::HttpRequest, _) => (4002, self.http_activity()),
+            (EventKind::HttpRequest, _) => (4002, http_activity(self.text(k::METHOD).as_deref())),
             (_, Decision::Deny) => (4001, 5),
             (_, Decision::Allow) => (4001, 6),
             (EventKind::TcpConnection, Decision::Unknown) => (4001, 99),
@@ -639,21 +640,6 @@ impl<'a, R: Row> Fill<'a, R> {
             Decision::Error | Decision::Unknown => 2,
         };
         self.columns.int32(f::SEVERITY_ID, severity);
-    }
-
-    fn http_activity(&self) -> i32 {
-        match self.text(k::METHOD).as_deref() {
-            Some(b"CONNECT") => 1,
-            Some(b"DELETE") => 2,
-            Some(b"GET") => 3,
-            Some(b"HEAD") => 4,
-            Some(b"OPTIONS") => 5,
-            Some(b"POST") => 6,
-            Some(b"PUT") => 7,
-            Some(b"TRACE") => 8,
-            Some(b"PATCH") => 9,
-            _ => 99,
-        }
     }
 
     /// The best answer to "who" where no token says it, with where it was taken from.

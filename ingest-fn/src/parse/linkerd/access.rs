@@ -13,6 +13,7 @@ use crate::parse::fields as f;
 use crate::parse::istio;
 use crate::parse::json::{Kind, Scanner};
 use crate::parse::leftovers::Direct;
+use crate::parse::ocsf::http_activity;
 use crate::parse::ztunnel::values::{
     address, is_absent, is_hex, text, text_or_number, whole_number,
 };
@@ -170,29 +171,13 @@ impl<'a> Access<'a> {
         }
         event.bool(f::TLS_FAILURE, false);
         event.int32(f::OCSF_CLASS_UID, 4002);
-        event.int32(f::OCSF_ACTIVITY_ID, activity(method));
+        event.int32(f::OCSF_ACTIVITY_ID, http_activity(method));
         let severity = match decision {
             Decision::Error => 2,
             Decision::Unknown if status.is_some_and(|status| status >= 400) => 2,
             _ => 1,
         };
         event.int32(f::SEVERITY_ID, severity);
-    }
-}
-
-/// The OCSF activity of a method.
-fn activity(method: Option<&[u8]>) -> i32 {
-    match method {
-        Some(b"CONNECT") => 1,
-        Some(b"DELETE") => 2,
-        Some(b"GET") => 3,
-        Some(b"HEAD") => 4,
-        Some(b"OPTIONS") => 5,
-        Some(b"POST") => 6,
-        Some(b"PUT") => 7,
-        Some(b"TRACE") => 8,
-        Some(b"PATCH") => 9,
-        _ => 99,
     }
 }
 
