@@ -19,7 +19,7 @@ use common::manifest::{Manifest, Provenance, QuarantineEntry, RowRange, Source, 
 use common::schema::SCHEMA_VERSION;
 
 use crate::error::IngestError;
-use crate::parse::detect::Dispatcher;
+use crate::parse::detect::{Dispatcher, RejectedPart};
 use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Event, Events};
 use crate::parse::shippers::record_length;
@@ -117,7 +117,7 @@ pub struct DeliveryBuilder {
     dispatcher: Dispatcher,
     events: Events,
     /// Events of the record in hand that can not be written, and why.
-    refused: Vec<(Vec<u8>, Reject)>,
+    refused: Vec<RejectedPart>,
     segments: Segments,
     /// Bytes of records since memory was looked at.
     bytes_since_look: usize,
@@ -142,10 +142,11 @@ struct Segments {
 }
 
 impl Segments {
-    /// Whether these dates are too many beside those that are there.
-    fn has_no_room(&self, dates: &[EventDate]) -> bool {
-        let new = dates.iter().filter(|date| !self.by_date.contains_key(date)).count();
-        new > 0 && self.by_date.len() + new > DELIVERY_DATES_MAX
+    /// Whether a date has room beside those that are there, and beside new ones.
+    fn has_room(&self, date: EventDate, new_dates: &[EventDate]) -> bool {
+        self.by_date.contains_key(&date)
+            || new_dates.contains(&date)
+            || self.by_date.len() + new_dates.len() < DELIVERY_DATES_MAX
     }
 
     /// The segment of a date, begun if need be.
@@ -232,12 +233,9 @@ impl DeliveryBuilder {
                 match self.record(&text)? {
                     Ok(rows) => {
                         outcome.events += rows;
-                        for part in self.dispatcher.take_rejected() {
+                        let refused = std::mem::take(&mut self.refused);
+                        for part in self.dispatcher.take_rejected().into_iter().chain(refused) {
                             self.rejects.push(place, &part.text, &part.reject)?;
-                            outcome.rejects += 1;
-                        }
-                        for (text, reject) in std::mem::take(&mut self.refused) {
-                            self.rejects.push(place, &text, &reject)?;
                             outcome.rejects += 1;
                         }
                     }
@@ -359,29 +357,23 @@ impl DeliveryBuilder {
         line: &[u8],
         read: &text::TextRead,
     ) -> Result<Result<u64, Reject>, IngestError> {
-        if let Err(reject) = self.has_room_at(read.time_micros) {
-            return Ok(Err(reject));
-        }
-        let date = EventDate::of_micros(read.time_micros);
+        let date = match self.date_at(read.time_micros, &[]) {
+            Ok(date) => date,
+            Err(reject) => return Ok(Err(reject)),
+        };
         let segment = self.segments.of(date, &self.config)?;
         self.parser.fill_text(line, &self.text_record, read, &mut segment.rows);
         end_row(segment, &self.config)?;
         Ok(Ok(1))
     }
 
-    /// Whether an event of this time can become a row.
-    fn has_room_at(&self, time: i64) -> Result<(), Reject> {
-        self.check_time(time)?;
-        let no_room = self.segments.has_no_room(&[EventDate::of_micros(time)]);
-        if no_room { Err(too_many_dates()) } else { Ok(()) }
-    }
-
     /// An Envoy JSON record that was scanned.
     fn envoy(&mut self, record: &[u8], time: i64) -> Result<Result<u64, Reject>, IngestError> {
-        if let Err(reject) = self.has_room_at(time) {
-            return Ok(Err(reject));
-        }
-        let segment = self.segments.of(EventDate::of_micros(time), &self.config)?;
+        let date = match self.date_at(time, &[]) {
+            Ok(date) => date,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let segment = self.segments.of(date, &self.config)?;
         self.parser.fill(record, time, &mut segment.rows);
         end_row(segment, &self.config)?;
         Ok(Ok(1))
@@ -419,8 +411,8 @@ impl DeliveryBuilder {
             let Some(texts) = texts.filter(|texts| texts.len() < events.all().len()) else {
                 return Ok(Err(first.clone()));
             };
-            let parts = texts.into_iter().zip(refused());
-            self.refused.extend(parts.map(|(text, reject)| (text, reject.clone())));
+            let part = |(text, reject): (_, &Reject)| RejectedPart { text, reject: reject.clone() };
+            self.refused.extend(texts.into_iter().zip(refused()).map(part));
         }
         let mut rows = 0;
         for (event, date) in events.all().iter().zip(&dates) {
@@ -433,21 +425,24 @@ impl DeliveryBuilder {
         Ok(Ok(rows))
     }
 
-    /// The date of an event that can be written beside those of this record before it, whose new
-    /// dates are these.
+    /// The date of an event that can be written beside those of this record before it, which began
+    /// these dates.
     fn date_of(&self, event: &Event, new_dates: &mut Vec<EventDate>) -> Result<EventDate, Reject> {
         let Some(time) = event.time_micros() else {
             return Err(Reject::new(Reason::NoEventTime, "expected an event time, found none"));
         };
-        self.check_time(time)?;
-        let date = EventDate::of_micros(time);
+        let date = self.date_at(time, new_dates)?;
         if !self.segments.by_date.contains_key(&date) && !new_dates.contains(&date) {
-            if self.segments.by_date.len() + new_dates.len() >= DELIVERY_DATES_MAX {
-                return Err(too_many_dates());
-            }
             new_dates.push(date);
         }
         Ok(date)
+    }
+
+    /// The date of a time that can be archived, and has room beside new dates.
+    fn date_at(&self, time: i64, new_dates: &[EventDate]) -> Result<EventDate, Reject> {
+        self.check_time(time)?;
+        let date = EventDate::of_micros(time);
+        if self.segments.has_room(date, new_dates) { Ok(date) } else { Err(too_many_dates()) }
     }
 
     fn check_time(&self, time: i64) -> Result<(), Reject> {
