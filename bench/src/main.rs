@@ -1,10 +1,13 @@
 //! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
 //!
-//! `generate EVENTS SEED FORMAT FILE` writes a workload, `ingest FILE` runs it and prints one JSON
+//! `generate EVENTS SEED FORMAT FILE` writes a workload (Envoy's JSON by `traffic`, other formats
+//! by `forms`), `ingest FILE` runs it and prints one JSON
 //! line: events, bytes in, bytes out, CPU seconds, peak memory; `ingest-redacting FILE` also takes
 //! credentials out, by the default rules. `bench/ingest.py` runs both beside DuckDB,
 //! `bench/formats.py` the first once for each source format.
 #![expect(clippy::print_stdout, reason = "the result goes to standard output")]
+
+mod forms;
 
 use std::error::Error;
 use std::fs::File;
@@ -30,21 +33,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["ingest-as", source, file] => ingest(source, Rules::none(), file, None),
         ["ingest-redacting", file] => ingest("auto", Rules::default(), file, None),
         _ => {
-            let usage = "usage: generate EVENTS SEED default|extended|mixed FILE | ingest FILE [OUTPUT] | \
-                 ingest-as SOURCE FILE | ingest-redacting FILE";
-            Err(usage.into())
+            let forms = forms::names();
+            let usage = "ingest FILE [OUTPUT] | ingest-as SOURCE FILE | ingest-redacting FILE";
+            Err(format!(
+                "usage: generate EVENTS SEED default|extended|mixed|{forms} FILE | {usage}"
+            )
+            .into())
         }
     }
 }
 
 fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<dyn Error>> {
+    if forms::has(format) {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(file)?);
+        forms::generate(events, seed, format, &mut out)?;
+        return Ok(out.flush()?);
+    }
     let format = match format {
         "default" => Format::IstioDefault,
         "extended" => Format::Extended,
         "mixed" => Format::Mixed,
         other => {
+            let forms = forms::names();
             return Err(
-                format!("format: expected default, extended or mixed, found {other}").into()
+                format!("format: expected default|extended|mixed|{forms}, found {other}").into()
             );
         }
     };
