@@ -39,12 +39,7 @@ impl Sha256Digest {
         order.sort_by_key(|&index| messages[index].len());
         for group in order.chunks(sha256_lanes::LANES) {
             let of_group: Vec<&[u8]> = group.iter().map(|&index| messages[index]).collect();
-            let longest = of_group.last().map_or(0, |bytes| bytes.len());
-            let all: usize = of_group.iter().map(|bytes| bytes.len()).sum();
-            let beside = (all >= LANES_PAY_FROM * longest)
-                .then(|| sha256_lanes::digests(&of_group))
-                .flatten();
-            let found: Vec<Self> = match beside {
+            let found: Vec<Self> = match sha256_lanes::digests(&of_group) {
                 Some(digests) => digests.into_iter().map(Self).collect(),
                 None => of_group.iter().map(|bytes| Self::of(bytes)).collect(),
             };
@@ -73,10 +68,6 @@ impl Sha256Digest {
 
 /// Inputs below this length, in bytes, are "short".
 const SHORT_BYTES_MAX: usize = 4096;
-
-/// So many lanes must be busy on average: a lane was measured at 133 MB/s beside 355 MB/s of one
-/// message after the other (bench/RESULTS.md).
-const LANES_PAY_FROM: usize = 3;
 
 /// Hashes bytes that arrive in pieces.
 #[derive(Clone)]

@@ -67,6 +67,15 @@ impl Way {
         })
     }
 
+    /// How many lanes must be busy for this way to beat one message after the other, which makes
+    /// 355 MB/s where a lane was measured at 133 and at 259 (bench/RESULTS.md).
+    const fn pays_from(self) -> usize {
+        match self {
+            Self::Avx2 => 3,
+            Self::Avx512 => 2,
+        }
+    }
+
     /// Takes pieces of the same whole number of blocks into the states.
     #[expect(unsafe_code, reason = "calls of functions for more than the least processor")]
     fn compress(self, state: &mut [Words; 8], pieces: &[&[u8]; LANES]) {
@@ -116,9 +125,14 @@ impl<'a> Message<'a> {
 }
 
 /// The digests of at most [`LANES`] messages, in their order; further messages are not looked at.
-/// `None` if this processor is faster with one message after the other.
+/// `None` if this processor is faster with one message after the other, because of what it can or
+/// because these would leave too many lanes idle.
 pub fn digests(messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
-    Way::here().map(|way| digests_by(way, messages))
+    let lanes = messages.get(..LANES).unwrap_or(messages);
+    let longest = lanes.iter().map(|bytes| bytes.len()).max()?;
+    let all: usize = lanes.iter().map(|bytes| bytes.len()).sum();
+    let way = Way::here().filter(|way| all >= way.pays_from() * longest)?;
+    Some(digests_by(way, messages))
 }
 
 fn digests_by(way: Way, messages: &[&[u8]]) -> Vec<[u8; 32]> {
