@@ -22,6 +22,7 @@ use crate::error::IngestError;
 use crate::parse::detect::{Dispatcher, RejectedPart};
 use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Event, Events};
+use crate::parse::json::Quotes;
 use crate::parse::shippers::record_length;
 use crate::parse::{SourceFormat, fields};
 use crate::redact::{Counts, Redactor, Rules};
@@ -384,6 +385,7 @@ impl DeliveryBuilder {
         let context = Context {
             received_at_micros: self.received_at_micros,
             plain: self.marks.plain,
+            quotes: Quotes::of(record, self.marks.quotes()),
             looked_at: self.config.format != SourceFormat::OtlpProtobuf,
             ..Context::default()
         };

@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 
 use super::event::{Context, Event, Events, Row};
 use super::fields as f;
-use super::json::Scanner;
+use super::json::{Scanner, Seen};
 use super::leftovers::{self, Direct};
 use crate::reject::{Reason, Reject};
 use change::Resource;
@@ -110,8 +110,8 @@ impl ConsulParser {
         if record.trim_ascii_start().first() != Some(&b'{') || self.mark.find(record).is_none() {
             return false;
         }
-        let Ok(top) = Object::scan(&mut self.top, record, false) else { return false };
-        Object::nested(&mut self.payload, top.object(top::PAYLOAD), false)
+        let Ok(top) = Object::scan(&mut self.top, record, Seen::default()) else { return false };
+        Object::nested(&mut self.payload, top.object(top::PAYLOAD), Seen::default())
             .is_ok_and(|payload| is_audit(&top, &payload))
     }
 
@@ -121,10 +121,10 @@ impl ConsulParser {
     }
 
     /// As [`Self::detects`], of the record scanned last.
-    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8]) -> bool {
+    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8], seen: Seen<'_>) -> bool {
         let top = Object { scanner: &self.top, text: record };
         self.mark.find(record).is_some()
-            && Object::nested(&mut self.payload, top.object(top::PAYLOAD), false)
+            && Object::nested(&mut self.payload, top.object(top::PAYLOAD), seen)
                 .is_ok_and(|payload| is_audit(&top, &payload))
     }
 
@@ -139,7 +139,7 @@ impl ConsulParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        if let Err(reject) = self.top.scan(record, context.plain) {
+        if let Err(reject) = self.top.scan(record, context.seen()) {
             return Err(if context.forced { guess(reject) } else { reject });
         }
         self.parse_scanned(record, context, events)
@@ -155,15 +155,15 @@ impl ConsulParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        let plain = context.plain;
+        let seen = context.seen();
         let top = Object { scanner: &self.top, text: record };
         let payload = top.object(top::PAYLOAD);
-        let payload = Object::nested(&mut self.payload, payload, plain).map_err(guess)?;
+        let payload = Object::nested(&mut self.payload, payload, seen).map_err(guess)?;
         if !context.forced && !is_audit(&top, &payload) {
             let detail = "expected event_type audit and payload.type HTTPEvent, found others";
             return Err(Reject::new(Reason::UnknownFormat, detail));
         }
-        let inside = |scanner, key| Object::nested(scanner, payload.object(key), plain);
+        let inside = |scanner, key| Object::nested(scanner, payload.object(key), seen);
         let call = Call {
             top,
             payload,

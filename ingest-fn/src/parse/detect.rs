@@ -220,13 +220,13 @@ impl Dispatcher {
         let place = place_of(record, job);
         if let Some(parser) = self.expected.get(place).copied().flatten() {
             if parsers::accepts(format, parser)
-                && self.parsers.is_surely(parser, record, job.context.plain)
+                && self.parsers.is_surely(parser, record, job.context.seen())
             {
                 return self.leaf(&Found::Object(parser), format, record, job, events);
             }
             self.expect(place, None);
         }
-        if let Err(reject) = self.shippers.scan(record, job.context.plain) {
+        if let Err(reject) = self.shippers.scan(record, job.context.seen()) {
             let several = record.contains(&b'\n') && !job.is_one;
             return if several { self.lines(format, record, job, events) } else { Err(reject) };
         }

@@ -5,6 +5,7 @@ use archive::SegmentEncoder;
 use common::schema::{COLUMNS, ColumnType};
 
 use super::fields as f;
+use super::json::{Quotes, Seen};
 
 /// A row being filled. A column is named by its index in [`COLUMNS`] (`parse::fields`); each is
 /// set at most once, and the first value counts. A column not set is NULL.
@@ -299,9 +300,18 @@ pub struct Context<'a> {
     pub forced: bool,
     /// No byte of the record is below 0x20, so strings need no look for them.
     pub plain: bool,
+    /// Where the quotes of the record are, if that is known.
+    pub quotes: Quotes<'a>,
     /// The record is UTF-8 and what is to be taken out of it is out: whoever gives it has looked.
     /// Says nothing of what is decoded from it.
     pub looked_at: bool,
+}
+
+impl<'a> Context<'a> {
+    /// What is known of the record's bytes.
+    pub fn seen(&self) -> Seen<'a> {
+        Seen { plain: self.plain, quotes: self.quotes }
+    }
 }
 
 /// What stood around a record: a container runtime's prefix, a shipper's envelope.

@@ -19,7 +19,7 @@ use memchr::memmem::Finder;
 use super::consul::values::{self, Object};
 use super::event::{Context, Event, Events, Row};
 use super::fields as f;
-use super::json::{Kind, Scanner};
+use super::json::{Kind, Scanner, Seen};
 use super::leftovers::Direct;
 use super::list;
 use crate::reject::{Reason, Reject};
@@ -155,7 +155,7 @@ impl HoopParser {
     pub fn detects(&mut self, record: &[u8]) -> bool {
         self.found = None;
         if self.has_marks(record) {
-            self.found = self.find(record, None, false).unwrap_or_default();
+            self.found = self.find(record, None, Seen::default()).unwrap_or_default();
         }
         self.found.is_some()
     }
@@ -170,10 +170,10 @@ impl HoopParser {
     }
 
     /// As [`HoopParser::detects`], of the JSON object scanned last.
-    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8]) -> bool {
+    pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8], seen: Seen<'_>) -> bool {
         self.found = None;
         if self.has_marks(record) {
-            self.found = self.found_in(0, record, None, false).unwrap_or_default();
+            self.found = self.found_in(0, record, None, seen).unwrap_or_default();
         }
         self.found.is_some()
     }
@@ -203,7 +203,7 @@ impl HoopParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        let found = self.find(record, None, context.plain)?.ok_or_else(unknown)?;
+        let found = self.find(record, None, context.seen())?.ok_or_else(unknown)?;
         self.read(found, record, context, events).map_err(|reject| found.format.guess(reject))
     }
 
@@ -219,7 +219,7 @@ impl HoopParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        self.find(record, Some(format), context.plain)
+        self.find(record, Some(format), context.seen())
             .and_then(|found| found.ok_or_else(unknown))
             .and_then(|found| self.read(found, record, context, events))
             .map_err(|reject| format.guess(reject))
@@ -230,7 +230,7 @@ impl HoopParser {
         &mut self,
         record: &[u8],
         forced: Option<HoopFormat>,
-        plain: bool,
+        seen: Seen<'_>,
     ) -> Result<Option<Found>, Reject> {
         let begin = match record.trim_ascii_start().first() {
             Some(b'{') => Some(0),
@@ -243,8 +243,8 @@ impl HoopParser {
         };
         let Some(begin) = begin else { return Ok(None) };
         let object = record.get(begin..).unwrap_or_default();
-        self.probe.scan(object, plain)?;
-        self.found_in(begin, object, forced, plain)
+        self.probe.scan(object, seen)?;
+        self.found_in(begin, object, forced, seen)
     }
 
     /// As [`HoopParser::find`], of the object scanned last, which begins there in its record.
@@ -253,7 +253,7 @@ impl HoopParser {
         begin: usize,
         object: &[u8],
         forced: Option<HoopFormat>,
-        plain: bool,
+        seen: Seen<'_>,
     ) -> Result<Option<Found>, Reject> {
         let object = Object { scanner: &self.probe, text: object };
         let own = shape(&object);
@@ -276,7 +276,7 @@ impl HoopParser {
             return Ok(Some(found(format, false)));
         }
         let Some(first) = data.and_then(first_element) else { return Ok(None) };
-        let row = shape(&Object::scan(&mut self.probe, first, plain)?);
+        let row = shape(&Object::scan(&mut self.probe, first, seen)?);
         let is_page = |format: &HoopFormat| match format {
             HoopFormat::Audit => has_pages,
             HoopFormat::Session => true,
@@ -316,7 +316,7 @@ impl HoopParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        let object = Object::scan(&mut self.probe, page, context.plain)?;
+        let object = Object::scan(&mut self.probe, page, context.seen())?;
         let repeated = object.repeated();
         let rows = object.array(probe::DATA).unwrap_or_default();
         let mut around = context.clone();
@@ -333,7 +333,7 @@ impl HoopParser {
                 detail: format!("row {count} of the page: {}", reject.detail),
                 ..reject
             };
-            let probed = Object::scan(&mut self.probe, row, context.plain).map_err(at)?;
+            let probed = Object::scan(&mut self.probe, row, context.seen()).map_err(at)?;
             if !found.is_forced && shape(&probed) != Some(found.format) {
                 let detail = "expected a row like the first, found another shape";
                 return Err(at(Reject::new(Reason::UnknownFormat, detail)));

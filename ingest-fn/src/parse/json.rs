@@ -7,6 +7,7 @@
 
 pub(in crate::parse) mod escapes;
 mod nested;
+mod seen;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,6 +17,9 @@ use common::limits::{RECORD_DEPTH_MAX, RECORD_FIELDS_MAX};
 use serde::de::IgnoredAny;
 
 use crate::reject::{Reason, Reject};
+pub use seen::{Quotes, Seen};
+
+use seen::Places;
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,12 +155,14 @@ impl Scanner {
 
     /// Reads one record.
     ///
-    /// `record` is valid UTF-8; `plain` promises that it has no byte below 0x20.
+    /// `record` is valid UTF-8. What is known of it may be as little as whether it is plain, that
+    /// is, has no byte below 0x20.
     ///
     /// # Errors
     /// A reject that says what was expected at which byte.
-    pub fn scan(&mut self, record: &[u8], plain: bool) -> Result<(), Reject> {
-        self.scan_quoted(record, plain, &[])
+    pub fn scan<'a>(&mut self, record: &[u8], seen: impl Into<Seen<'a>>) -> Result<(), Reject> {
+        let Seen { plain, quotes } = seen.into();
+        self.scan_at(Cursor { bytes: record, at: 0, plain, quotes: quotes.inside(record) })
     }
 
     /// As [`Scanner::scan`], knowing where quotes and backslashes are: `quotes` is empty, or holds
@@ -170,11 +176,15 @@ impl Scanner {
         plain: bool,
         quotes: &[u32],
     ) -> Result<(), Reject> {
+        let quotes = Places::of_all(quotes);
+        self.scan_at(Cursor { bytes: record, at: 0, plain, quotes })
+    }
+
+    fn scan_at(&mut self, mut at: Cursor<'_>) -> Result<(), Reject> {
         self.begin();
-        if u32::try_from(record.len()).is_err() {
+        if u32::try_from(at.bytes.len()).is_err() {
             return Err(Reject::new(Reason::RecordTooLong, "record longer than 4 GiB"));
         }
-        let mut at = Cursor { bytes: record, at: 0, plain, quotes, next_quote: 0 };
         at.space();
         at.expect(b'{', "`{` at the begin of the record")?;
         at.space();
@@ -187,7 +197,7 @@ impl Scanner {
             match self.predicted(&at, previous) {
                 Some((key, length)) => {
                     at.at += length;
-                    at.next_quote += 2;
+                    at.quotes.skip_two();
                     let slot = match at.simple_value() {
                         Some(slot) => slot,
                         None => at.value()?,
@@ -383,10 +393,7 @@ struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     plain: bool,
-    /// Places of quotes and backslashes, if they are known.
-    quotes: &'a [u32],
-    /// Which of them is expected next.
-    next_quote: usize,
+    quotes: Places<'a>,
 }
 
 impl<'a> Cursor<'a> {
@@ -447,7 +454,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         match self.peek()? {
             b'"' if self.plain => {
-                let end = self.after_quote(start);
+                let end = self.quotes.find(self.bytes, start + 1);
                 if self.bytes.get(end) != Some(&b'"') {
                     return None;
                 }
@@ -471,23 +478,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Where the next quote or backslash behind the quote at `start` is.
-    #[inline]
-    fn after_quote(&mut self, start: usize) -> usize {
-        // Expected where it is, unless something was read in another way; then catch up.
-        while self.quotes.get(self.next_quote).is_some_and(|&place| (place as usize) < start) {
-            self.next_quote += 1;
-        }
-        let two = self.quotes.get(self.next_quote..).and_then(|rest| rest.first_chunk::<2>());
-        match two {
-            Some(&[open, close]) if open as usize == start => {
-                self.next_quote += 2;
-                close as usize
-            }
-            _ => quote_or_backslash(self.bytes, start + 1),
-        }
-    }
-
     /// Reads a value; leaves the cursor behind it.
     fn value(&mut self) -> Result<Slot, Reject> {
         self.space();
@@ -502,10 +492,11 @@ impl<'a> Cursor<'a> {
             Some(b'f') => self.literal(b"false", Kind::Bool),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'{' | b'[') => {
-                let Some(end) = nested::end(self.bytes, start, self.plain) else {
+                let mut quotes = self.quotes;
+                let Some(end) = nested::end(self.bytes, start, self.plain, &mut quotes) else {
                     return self.nested_slowly(start);
                 };
-                self.at = end;
+                (self.at, self.quotes) = (end, quotes);
                 Ok(self.slot(Kind::Nested, start, end))
             }
             _ => Err(self.wrong("a value")),
@@ -539,7 +530,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let (mut escaped, mut usual) = (false, true);
         loop {
-            self.at = quote_or_backslash(self.bytes, self.at);
+            self.at = self.quotes.find(self.bytes, self.at);
             if self.at == self.bytes.len() {
                 return Err(self.wrong("`\"` at the end of a string"));
             }

@@ -148,7 +148,7 @@ impl KubernetesParser {
             self.parse_line((micros, fields), record, context, events);
             return Ok(());
         }
-        if let Err(reject) = self.top.scan(record, context.plain) {
+        if let Err(reject) = self.top.scan(record, context.seen()) {
             let format_guess = self.form(record).map(Form::source_format);
             return Err(Reject { format_guess, ..reject });
         }

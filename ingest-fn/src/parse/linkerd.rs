@@ -184,7 +184,7 @@ impl LinkerdParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        self.scanner.scan(record, context.plain)?;
+        self.scanner.scan(record, context.seen())?;
         self.parse_scanned(record, context, events)
     }
 
@@ -218,7 +218,7 @@ impl LinkerdParser {
             }
             Shape::Log => {
                 let fields = self.scanner.slot(k::FIELDS).bytes(record);
-                self.fields.scan(fields, context.plain)?;
+                self.fields.scan(fields, context.seen())?;
                 let spans = self.scanner.slot(k::SPANS);
                 let spans = if spans.kind == Kind::Nested { spans.bytes(record) } else { b"" };
                 let value = |key: usize| text(self.scanner.slot(key), record);
@@ -227,7 +227,7 @@ impl LinkerdParser {
                     target: value(k::TARGET),
                     message: text(self.fields.slot(k::field::MESSAGE), fields),
                     fields: std::array::from_fn(|key| text(self.fields.slot(key), fields)),
-                    around: Around::of_json(spans, &mut self.span, context.plain),
+                    around: Around::of_json(spans, &mut self.span, context.seen()),
                 };
                 let event = begin(events, time, source_format);
                 line.fill(event);

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use self::keys as k;
 use super::event::Envelope;
 use super::fields as f;
-use super::json::{Kind, Scanner, Slot};
+use super::json::{Kind, Scanner, Seen, Slot};
 use super::list::fields;
 use super::quote::push_field;
 use super::time;
@@ -69,8 +69,8 @@ impl Shippers {
     }
 
     /// Reads the top of a record, about which the other functions then answer.
-    pub(crate) fn scan(&mut self, record: &[u8], plain: bool) -> Result<(), Reject> {
-        self.top.scan(record, plain)
+    pub(crate) fn scan(&mut self, record: &[u8], seen: Seen<'_>) -> Result<(), Reject> {
+        self.top.scan(record, seen)
     }
 
     /// The scanner of the top of records.

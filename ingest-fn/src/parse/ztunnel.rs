@@ -131,7 +131,7 @@ impl ZtunnelParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        self.scanner.scan(record, context.plain)?;
+        self.scanner.scan(record, context.seen())?;
         self.parse_scanned(record, context, events)
     }
 
@@ -161,12 +161,12 @@ impl ZtunnelParser {
             .into_iter()
             .find_map(|(key, direction)| {
                 let inside = nested(key)?;
-                self.span.scan(inside, context.plain).ok()?;
+                self.span.scan(inside, context.seen()).ok()?;
                 let value = |key: usize| text(self.span.slot(key), inside);
                 Some((direction, Span { id: value(k::span::ID), peer: value(k::span::PEER) }))
             });
         let proxied = nested(k::PROXY).and_then(|inside| {
-            self.span.scan(inside, context.plain).ok()?;
+            self.span.scan(inside, context.seen()).ok()?;
             text(self.span.slot(k::span::WL), inside)
         });
         let line = Line {

@@ -10,7 +10,7 @@ use common::event::{Decision, DecisionSource, EventKind};
 
 use crate::parse::event::{Event, Row};
 use crate::parse::fields as f;
-use crate::parse::json::{Kind, Scanner, Slot};
+use crate::parse::json::{Kind, Scanner, Seen, Slot};
 use crate::parse::time;
 use crate::parse::ztunnel::values::is_ipv4;
 use crate::reject::{Reason, Reject};
@@ -32,9 +32,9 @@ impl<'s, 'a> Object<'s, 'a> {
     pub(in crate::parse) fn scan(
         scanner: &'s mut Scanner,
         text: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
     ) -> Result<Self, Reject> {
-        scanner.scan(text, plain)?;
+        scanner.scan(text, seen)?;
         Ok(Self { scanner, text })
     }
 
@@ -42,9 +42,9 @@ impl<'s, 'a> Object<'s, 'a> {
     pub(in crate::parse) fn nested(
         scanner: &'s mut Scanner,
         text: Option<&'a [u8]>,
-        plain: bool,
+        seen: Seen<'_>,
     ) -> Result<Self, Reject> {
-        Self::scan(scanner, text.unwrap_or(b"{}"), plain)
+        Self::scan(scanner, text.unwrap_or(b"{}"), seen)
     }
 
     pub(in crate::parse) fn slot(&self, key: usize) -> Slot {

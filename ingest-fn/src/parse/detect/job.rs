@@ -61,7 +61,10 @@ impl<'a> Job<'a> {
         &self,
         envelope: Envelope,
         outer: Option<&'b [u8]>,
-    ) -> Result<Job<'b>, Reject> {
+    ) -> Result<Job<'b>, Reject>
+    where
+        'a: 'b,
+    {
         if self.depth == ENVELOPES_MAX {
             let detail = format!("expected at most {ENVELOPES_MAX} envelopes, found more");
             return Err(Reject::new(Reason::TooDeep, detail));
@@ -73,6 +76,8 @@ impl<'a> Job<'a> {
                 outer,
                 forced: self.context.forced,
                 plain: false,
+                // A payload may be a piece of the record.
+                quotes: self.context.quotes,
                 looked_at: false,
             },
             is_one: self.is_one,

@@ -128,7 +128,7 @@ impl Dispatcher {
 
     fn docker_of<'a>(&mut self, line: &'a [u8]) -> Option<Docker<'a>> {
         let is_object = line.trim_ascii_start().starts_with(b"{");
-        (is_object && self.shippers.scan(line, false).is_ok())
+        (is_object && self.shippers.scan(line, false.into()).is_ok())
             .then(|| self.shippers.docker(line))
             .flatten()
     }

@@ -6,7 +6,7 @@ use crate::parse::consul::ConsulParser;
 use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Events};
 use crate::parse::hoop::{HoopFormat, HoopParser};
-use crate::parse::json::Scanner;
+use crate::parse::json::{Scanner, Seen};
 use crate::parse::kubernetes::KubernetesParser;
 use crate::parse::linkerd::{self, LinkerdParser};
 use crate::parse::ztunnel::{self, ZtunnelParser};
@@ -138,12 +138,12 @@ impl Parsers {
 
     /// Whether a JSON object surely is this parser's, in no envelope: its fields have no name by
     /// which anything asked before would be told, and the parser detects it. The parser has
-    /// scanned it then. `plain` promises that no byte is below 0x20.
-    pub(super) fn is_surely(&mut self, parser: Parser, record: &[u8], plain: bool) -> bool {
+    /// scanned it then.
+    pub(super) fn is_surely(&mut self, parser: Parser, record: &[u8], seen: Seen<'_>) -> bool {
         let Some((scanner, names)) = self.top(parser) else { return false };
-        scanner.scan(record, plain).is_ok()
+        scanner.scan(record, seen).is_ok()
             && names.read(scanner, record).is_first(parser)
-            && self.detects_scanned(parser, record)
+            && self.detects_scanned(parser, record, seen)
     }
 
     /// The scanner of a parser of JSON objects, and what the names it knows claim.
@@ -161,13 +161,13 @@ impl Parsers {
     }
 
     /// As `detects_object`, of an object that the parser's top scanner has scanned.
-    fn detects_scanned(&mut self, parser: Parser, record: &[u8]) -> bool {
+    fn detects_scanned(&mut self, parser: Parser, record: &[u8], seen: Seen<'_>) -> bool {
         match parser {
             Parser::Kubernetes => self.kubernetes.detects_scanned(record),
-            Parser::Consul => self.consul.detects_scanned(record),
+            Parser::Consul => self.consul.detects_scanned(record, seen),
             Parser::Ztunnel => self.ztunnel.detects_scanned(record),
             Parser::Linkerd => self.linkerd.detects_scanned(record),
-            Parser::Hoop => self.hoop.detects_scanned(record),
+            Parser::Hoop => self.hoop.detects_scanned(record, seen),
             Parser::EnvoyJson => self.envoy.detects_scanned(),
             Parser::EnvoyText => false,
         }

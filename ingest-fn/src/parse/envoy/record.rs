@@ -73,7 +73,7 @@ impl EnvoyParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
-        self.scanner.scan(record, context.plain)?;
+        self.scanner.scan(record, context.seen())?;
         self.parse_scanned(record, context, events)
     }
 

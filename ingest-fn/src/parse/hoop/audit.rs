@@ -73,9 +73,9 @@ impl Audit {
         context: &Context<'_>,
         event: &mut Event,
     ) -> Result<(), Reject> {
-        let row = Object::scan(&mut self.row, text, context.plain)?;
+        let row = Object::scan(&mut self.row, text, context.seen())?;
         let content = row.object(row::PAYLOAD);
-        let payload = Object::nested(&mut self.payload, content, context.plain)?;
+        let payload = Object::nested(&mut self.payload, content, context.seen())?;
         let time_micros = row
             .time(row::CREATED_AT)
             .ok_or_else(|| values::no_time("created_at", super::HoopFormat::Audit.as_str()))?;

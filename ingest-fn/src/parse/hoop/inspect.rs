@@ -73,8 +73,8 @@ impl Inspect {
         context: &Context<'_>,
         event: &mut Event,
     ) -> Result<(), Reject> {
-        let row = Object::scan(&mut self.row, text, context.plain)?;
-        let http = Object::nested(&mut self.http, row.object(row::HTTP), context.plain)?;
+        let row = Object::scan(&mut self.row, text, context.seen())?;
+        let http = Object::nested(&mut self.http, row.object(row::HTTP), context.seen())?;
         let time_micros = row
             .time(row::TIMESTAMP)
             .ok_or_else(|| values::no_time("timestamp", super::HoopFormat::Inspect.as_str()))?;

@@ -8,7 +8,7 @@ use super::{address, finish, first_element, put_principal, put_session};
 use crate::parse::consul::values::{self, Object, put};
 use crate::parse::event::{Context, Event, Row};
 use crate::parse::fields as f;
-use crate::parse::json::{Kind, Scanner};
+use crate::parse::json::{Kind, Scanner, Seen};
 use crate::parse::leftovers::Direct;
 use crate::parse::list::Walk;
 use crate::reject::Reject;
@@ -82,11 +82,11 @@ impl Session {
         context: &Context<'_>,
         event: &mut Event,
     ) -> Result<(), Reject> {
-        let row = Object::scan(&mut self.row, text, context.plain)?;
-        let (reviewed, review) = self.review.of(&row, row::REVIEW, context.plain)?;
+        let row = Object::scan(&mut self.row, text, context.seen())?;
+        let (reviewed, review) = self.review.of(&row, row::REVIEW, context.seen())?;
         let blocked = first_guardrail(&row);
         let item = blocked.filter(|item| item.first() == Some(&b'{'));
-        let guardrail = Object::nested(&mut self.guardrail, item, context.plain)?;
+        let guardrail = Object::nested(&mut self.guardrail, item, context.seen())?;
         let begin_micros = row
             .time(row::START_DATE)
             .ok_or_else(|| values::no_time("start_date", super::HoopFormat::Session.as_str()))?;
@@ -167,9 +167,9 @@ impl Reviews {
         &'s mut self,
         row: &Object<'_, 'a>,
         key: usize,
-        plain: bool,
+        seen: Seen<'_>,
     ) -> Result<(Reviewed<'a>, Object<'s, 'a>), Reject> {
-        let object = Object::nested(&mut self.scanner, row.object(key), plain)?;
+        let object = Object::nested(&mut self.scanner, row.object(key), seen)?;
         let slot = row.slot(key);
         let is_none = match slot.kind {
             Kind::Missing | Kind::Null => true,

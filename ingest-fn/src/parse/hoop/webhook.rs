@@ -67,8 +67,8 @@ impl Webhook {
         context: &Context<'_>,
         event: &mut Event,
     ) -> Result<(), Reject> {
-        let row = Object::scan(&mut self.row, text, context.plain)?;
-        let (reviewed, review) = self.review.of(&row, row::REVIEW, context.plain)?;
+        let row = Object::scan(&mut self.row, text, context.seen())?;
+        let (reviewed, review) = self.review.of(&row, row::REVIEW, context.seen())?;
         let received = (context.received_at_micros, "ingest");
         let (time_micros, source) = context.envelope.time.unwrap_or(received);
         event.int64(f::EVENT_TIME, time_micros);

@@ -5,13 +5,19 @@
 
 use common::limits::RECORD_DEPTH_MAX;
 
-use super::{escapes, quote_or_backslash};
+use super::escapes;
+use super::seen::Places;
 
 /// Where the object or list that begins at `start` ends. `None` if it is broken, nested too deep,
 /// or has a string with a `\u` escape that is a surrogate. `plain` promises that no byte is below
 /// 0x20.
-pub(super) fn end(bytes: &[u8], start: usize, plain: bool) -> Option<usize> {
-    let mut look = Look { bytes, at: start, plain };
+pub(super) fn end(
+    bytes: &[u8],
+    start: usize,
+    plain: bool,
+    quotes: &mut Places<'_>,
+) -> Option<usize> {
+    let mut look = Look { bytes, at: start, plain, quotes };
     // Whether the brackets that are open are of objects, the innermost in the lowest bit.
     let (mut objects, mut depth) = (0u64, 0usize);
     loop {
@@ -73,13 +79,14 @@ pub(super) fn end(bytes: &[u8], start: usize, plain: bool) -> Option<usize> {
 // The brackets that are open are the bits of a number.
 const _: () = assert!(RECORD_DEPTH_MAX <= 64);
 
-struct Look<'a> {
+struct Look<'a, 'q> {
     bytes: &'a [u8],
     at: usize,
     plain: bool,
+    quotes: &'a mut Places<'q>,
 }
 
-impl Look<'_> {
+impl Look<'_, '_> {
     /// The next byte that is no white space.
     #[inline]
     fn next_byte(&mut self) -> Option<u8> {
@@ -110,10 +117,10 @@ impl Look<'_> {
     #[inline]
     fn string(&mut self) -> Option<()> {
         let start = self.at + 1;
-        self.at = quote_or_backslash(self.bytes, start);
+        self.at = self.quotes.find(self.bytes, start);
         while *self.bytes.get(self.at)? == b'\\' {
             self.at += escapes::length(self.bytes, self.at)?;
-            self.at = quote_or_backslash(self.bytes, self.at);
+            self.at = self.quotes.find(self.bytes, self.at);
         }
         if !self.plain && self.bytes.get(start..self.at)?.iter().any(|&byte| byte < 0x20) {
             return None;
@@ -158,14 +165,25 @@ mod tests {
 
     /// The slower reader's answer.
     fn slow(bytes: &[u8], plain: bool) -> Option<usize> {
-        let mut at = Cursor { bytes, at: 0, plain, quotes: &[], next_quote: 0 };
+        let mut at = Cursor { bytes, at: 0, plain, quotes: Places::default() };
         at.nested_slowly(0).ok().map(|_| at.at)
+    }
+
+    fn end(bytes: &[u8], start: usize, plain: bool) -> Option<usize> {
+        super::end(bytes, start, plain, &mut Places::default())
     }
 
     fn check(text: &[u8]) -> bool {
         let plain = text.iter().all(|&byte| byte >= 0x20);
         let found = end(text, 0, false);
         assert_eq!(end(text, 0, plain), found, "{}", String::from_utf8_lossy(text));
+        let quotes: Vec<u32> = (0..)
+            .zip(text)
+            .filter(|(_, byte)| matches!(byte, b'"' | b'\\'))
+            .map(|(at, _)| at)
+            .collect();
+        let known = super::end(text, 0, plain, &mut Places::of_all(&quotes));
+        assert_eq!(known, found, "{}", String::from_utf8_lossy(text));
         if found.is_some() {
             assert_eq!(found, slow(text, false), "{}", String::from_utf8_lossy(text));
         }

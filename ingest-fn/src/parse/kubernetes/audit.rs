@@ -11,7 +11,7 @@ use super::walk;
 use super::who::{self, Groups, User};
 use crate::parse::event::{Context, Events, Row};
 use crate::parse::fields as f;
-use crate::parse::json::Scanner;
+use crate::parse::json::{Scanner, Seen};
 use crate::parse::leftovers::Direct;
 use crate::reject::Reject;
 
@@ -78,7 +78,7 @@ impl Reader {
             context,
         )?;
         let mut doubt = around.doubt;
-        let mut call = self.call(scanner, record, context.plain, &mut doubt);
+        let mut call = self.call(scanner, record, context.seen(), &mut doubt);
         call.duration_us = match (received, stage_at) {
             (Some(from), Some(to)) => to.checked_sub(from).filter(|&micros| micros >= 0),
             _ => None,
@@ -100,7 +100,7 @@ impl Reader {
         &mut self,
         scanner: &Scanner,
         record: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
         doubt: &mut Doubt,
     ) -> Call<'a> {
         let text = |key| read::text(scanner, key, record);
@@ -110,11 +110,11 @@ impl Reader {
             .filter(|text| walk::is_object(text))
             .map(Object::of)
             .filter(|object| !object.is_status());
-        let user = self.user(scanner, record, plain, doubt);
-        let mut resource = self.resource(scanner, record, plain, doubt);
+        let user = self.user(scanner, record, seen, doubt);
+        let mut resource = self.resource(scanner, record, seen, doubt);
         resource.complete(request.as_ref(), response.as_ref());
         let status =
-            read::open(&mut self.status, scanner.slot(top::RESPONSE_STATUS), record, plain, doubt);
+            read::open(&mut self.status, scanner.slot(top::RESPONSE_STATUS), record, seen, doubt);
         let answer = Answer {
             code: read::whole(self.status.slot(status::CODE), status),
             is_http: true,
@@ -133,7 +133,7 @@ impl Reader {
             request_id: text(top::AUDIT_ID),
             duration_us: None,
             answer,
-            notes: self.notes(scanner, top::ANNOTATIONS, record, plain, doubt),
+            notes: self.notes(scanner, top::ANNOTATIONS, record, seen, doubt),
             resource,
             request,
             response,
@@ -144,15 +144,15 @@ impl Reader {
         &mut self,
         scanner: &Scanner,
         record: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
         doubt: &mut Doubt,
     ) -> User<'a> {
-        let actor = read::open(&mut self.user, scanner.slot(top::USER), record, plain, doubt);
+        let actor = read::open(&mut self.user, scanner.slot(top::USER), record, seen, doubt);
         let other = read::open(
             &mut self.impersonated,
             scanner.slot(top::IMPERSONATED_USER),
             record,
-            plain,
+            seen,
             doubt,
         );
         let extra = read::nested(self.user.slot(user::EXTRA), actor);
@@ -170,11 +170,11 @@ impl Reader {
         &mut self,
         scanner: &Scanner,
         record: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
         doubt: &mut Doubt,
     ) -> Resource<'a> {
         let slot = scanner.slot(top::OBJECT_REF);
-        let reference = read::open(&mut self.object_ref, slot, record, plain, doubt);
+        let reference = read::open(&mut self.object_ref, slot, record, seen, doubt);
         let text = |key| read::text(&self.object_ref, key, reference);
         Resource {
             group: text(object_ref::API_GROUP),
@@ -194,10 +194,10 @@ impl Reader {
         scanner: &Scanner,
         key: usize,
         record: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
         doubt: &mut Doubt,
     ) -> Notes<'a> {
-        let object = read::open(&mut self.notes, scanner.slot(key), record, plain, doubt);
+        let object = read::open(&mut self.notes, scanner.slot(key), record, seen, doubt);
         let text = |key| read::text(&self.notes, key, object);
         Notes {
             decision: text(notes::DECISION),
@@ -214,10 +214,10 @@ impl Reader {
         scanner: &Scanner,
         key: usize,
         record: &'a [u8],
-        plain: bool,
+        seen: Seen<'_>,
         doubt: &mut Doubt,
     ) -> (Option<i64>, Text<'a>) {
-        let object = read::open(&mut self.status, scanner.slot(key), record, plain, doubt);
+        let object = read::open(&mut self.status, scanner.slot(key), record, seen, doubt);
         let code = read::whole(self.status.slot(status::CODE), object);
         (code, read::text(&self.status, status::MESSAGE, object))
     }

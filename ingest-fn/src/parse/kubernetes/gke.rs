@@ -12,7 +12,7 @@ use super::walk;
 use super::who::User;
 use crate::parse::event::{Context, Events, Row};
 use crate::parse::fields as f;
-use crate::parse::json::Scanner;
+use crate::parse::json::{Scanner, Seen};
 use crate::reject::Reject;
 
 /// Text of column `source_format`.
@@ -52,7 +52,7 @@ pub(super) fn parse(
         context,
     )?;
     let mut doubt = Doubt::default();
-    let call = call(outer, record, payload, reader, context.plain, &mut doubt);
+    let call = call(outer, record, payload, reader, context.seen(), &mut doubt);
     let event = events.begin();
     read::set_time(event, time);
     if let Some(micros) = read::micros(outer, top::RECEIVE_TIMESTAMP, record) {
@@ -73,15 +73,15 @@ fn call<'a>(
     record: &'a [u8],
     payload: &mut Scanner,
     reader: &mut Reader,
-    plain: bool,
+    seen: Seen<'_>,
     doubt: &mut Doubt,
 ) -> Call<'a> {
     let slot = outer.slot(top::PROTO_PAYLOAD);
-    let inside = read::open(payload, slot, record, plain, doubt);
+    let inside = read::open(payload, slot, record, seen, doubt);
     let nested = |key| read::nested(payload.slot(key), inside);
     let object = |key| nested(key).filter(|text| walk::is_object(text));
     let under = |key, name| text_at(nested(key).unwrap_or_default(), &[name]);
-    let (code, message) = reader.status(payload, payload::STATUS, inside, plain, doubt);
+    let (code, message) = reader.status(payload, payload::STATUS, inside, seen, doubt);
     let request = nested(payload::REQUEST).map(Object::of);
     let response = object(payload::RESPONSE).map(Object::of).filter(|object| !object.is_status());
     let mut resource = match read::text(payload, payload::RESOURCE_NAME, inside) {
@@ -109,7 +109,7 @@ fn call<'a>(
         request_id: text_at(operation, &["id"])
             .or_else(|| read::text(outer, top::INSERT_ID, record)),
         answer: Answer { code: Some(http_code(code)), is_http: false, message, reason: None },
-        notes: reader.notes(outer, top::LABELS, record, plain, doubt),
+        notes: reader.notes(outer, top::LABELS, record, seen, doubt),
         resource,
         request,
         response,

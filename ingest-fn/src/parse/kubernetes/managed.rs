@@ -65,7 +65,7 @@ impl Items {
         let mut count = 0;
         for item in walk::elements(items) {
             bounded(count)?;
-            self.item.scan(item, context.plain).map_err(|e| guessed(e, SOURCE_FORMAT))?;
+            self.item.scan(item, context.seen()).map_err(|e| guessed(e, SOURCE_FORMAT))?;
             let around = Around { source_format: SOURCE_FORMAT, doubt, ..Around::default() };
             reader.event(&self.item, item, &around, &inner, events)?;
             count += 1;
@@ -105,7 +105,7 @@ impl Items {
         for entry in walk::elements(entries) {
             bounded(count)?;
             inner.outer = inner.outer.or(Some(entry));
-            self.log_event.scan(entry, context.plain).map_err(|e| guessed(e, SOURCE_FORMAT))?;
+            self.log_event.scan(entry, context.seen()).map_err(|e| guessed(e, SOURCE_FORMAT))?;
             around.doubt.repeated |= self.log_event.repeated();
             around.observed_micros = read::whole(self.log_event.slot(log_event::TIMESTAMP), entry)
                 .and_then(|millis| millis.checked_mul(1000));
@@ -167,7 +167,7 @@ impl Items {
     ) -> Result<(), Reject> {
         let mut doubt = Doubt::default();
         let slot = outer.slot(top::PROPERTIES);
-        let inside = read::open(&mut self.properties, slot, record, context.plain, &mut doubt);
+        let inside = read::open(&mut self.properties, slot, record, context.seen(), &mut doubt);
         let resource = read::text(outer, top::RESOURCE_ID, record);
         let segment = |name| resource.as_deref().and_then(|id| segment_behind(id, name));
         let mut kept = vec![b'{'];
@@ -196,7 +196,7 @@ impl Items {
             pod: read::text(&self.properties, properties::POD, inside),
             doubt,
         };
-        self.item.scan(&event, inner.plain).map_err(|e| guessed(e, AKS))?;
+        self.item.scan(&event, inner.seen()).map_err(|e| guessed(e, AKS))?;
         reader.event(&self.item, &event, &around, &inner, events)
     }
 }

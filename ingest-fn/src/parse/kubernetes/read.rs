@@ -2,7 +2,7 @@
 
 use crate::parse::event::{Context, Event, Row};
 use crate::parse::fields as f;
-use crate::parse::json::{Kind, Scanner, Slot};
+use crate::parse::json::{Kind, Scanner, Seen, Slot};
 use crate::parse::leftovers::{self, Direct};
 use crate::parse::time;
 use crate::reject::{Reason, Reject};
@@ -39,11 +39,11 @@ pub(super) fn open<'a>(
     scanner: &mut Scanner,
     slot: Slot,
     record: &'a [u8],
-    plain: bool,
+    seen: Seen<'_>,
     doubt: &mut Doubt,
 ) -> &'a [u8] {
     let object = nested(slot, record).filter(|text| walk::is_object(text)).unwrap_or(b"{}");
-    doubt.unread |= scanner.scan(object, plain).is_err();
+    doubt.unread |= scanner.scan(object, seen).is_err();
     doubt.repeated |= scanner.repeated();
     object
 }

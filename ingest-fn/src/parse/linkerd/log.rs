@@ -11,7 +11,7 @@ use super::verdict::{Connection, Verdict, What, decide, what};
 use crate::parse::event::{Event, Row};
 use crate::parse::fields as f;
 use crate::parse::istio::Direction;
-use crate::parse::json::Scanner;
+use crate::parse::json::{Scanner, Seen};
 use crate::parse::ztunnel::values::{
     Spans, address, ip, outside, span_field, text, text_or_number, whole_number,
 };
@@ -46,14 +46,14 @@ pub(super) struct Around<'a> {
 
 impl<'a> Around<'a> {
     /// Reads the array of spans of a JSON line, which is valid JSON.
-    pub(super) fn of_json(array: &'a [u8], scanner: &mut Scanner, plain: bool) -> Self {
+    pub(super) fn of_json(array: &'a [u8], scanner: &mut Scanner, seen: Seen<'_>) -> Self {
         let mut around = Self::default();
         let inside = array.strip_prefix(b"[").and_then(|inside| inside.strip_suffix(b"]"));
         let mut rest = inside.unwrap_or_default();
         while !rest.trim_ascii().is_empty() {
             let comma = outside(rest, b',', |_| true);
             let Some((span, after)) = rest.split_at_checked(comma) else { break };
-            if scanner.scan(span, plain).is_ok() {
+            if scanner.scan(span, seen).is_ok() {
                 // The name comes last; a field of that name may stand before it.
                 let name = text(scanner.slot(s::NAME), span);
                 around.add(name.as_deref().unwrap_or_default(), |key| {
