@@ -403,6 +403,12 @@ impl DeliveryBuilder {
     /// Writes the events of a record. One that can not be written costs its neighbours nothing:
     /// its text is a reject of its own, unless it has none or is all there is.
     fn write(&mut self, events: &Events) -> Result<Result<u64, Reject>, IngestError> {
+        if let [event] = events.all() {
+            return match self.date_of(event, &mut Vec::new()) {
+                Ok(date) => self.write_one(event, date).map(|()| Ok(1)),
+                Err(reject) => Ok(Err(reject)),
+            };
+        }
         let mut new_dates = Vec::new();
         let dates: Vec<Result<EventDate, Reject>> =
             events.all().iter().map(|event| self.date_of(event, &mut new_dates)).collect();
@@ -419,12 +425,16 @@ impl DeliveryBuilder {
         let mut rows = 0;
         for (event, date) in events.all().iter().zip(&dates) {
             let Ok(date) = date else { continue };
-            let segment = self.segments.of(*date, &self.config)?;
-            event.write(&mut segment.rows);
-            end_row(segment, &self.config)?;
+            self.write_one(event, *date)?;
             rows += 1;
         }
         Ok(Ok(rows))
+    }
+
+    fn write_one(&mut self, event: &Event, date: EventDate) -> Result<(), IngestError> {
+        let segment = self.segments.of(date, &self.config)?;
+        event.write(&mut segment.rows);
+        end_row(segment, &self.config)
     }
 
     /// The date of an event that can be written beside those of this record before it, which began

@@ -83,6 +83,8 @@ pub struct ConsulParser {
     auth: Scanner,
     request: Scanner,
     response: Scanner,
+    /// The payload of the record detected last is scanned.
+    is_payload_scanned: bool,
 }
 
 impl Default for ConsulParser {
@@ -101,12 +103,14 @@ impl ConsulParser {
             auth: Scanner::new(auth::NAMES),
             request: Scanner::new(request::NAMES),
             response: Scanner::new(response::NAMES),
+            is_payload_scanned: false,
         }
     }
 
     /// Whether a record is an audit event: `event_type` is `audit`, `payload.type` `HTTPEvent`.
     /// Records without that word are not scanned.
     pub fn detects(&mut self, record: &[u8]) -> bool {
+        self.is_payload_scanned = false;
         if record.trim_ascii_start().first() != Some(&b'{') || self.mark.find(record).is_none() {
             return false;
         }
@@ -123,9 +127,10 @@ impl ConsulParser {
     /// As [`Self::detects`], of the record scanned last.
     pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8], seen: Seen<'_>) -> bool {
         let top = Object { scanner: &self.top, text: record };
-        self.mark.find(record).is_some()
+        self.is_payload_scanned = self.mark.find(record).is_some()
             && Object::nested(&mut self.payload, top.object(top::PAYLOAD), seen)
-                .is_ok_and(|payload| is_audit(&top, &payload))
+                .is_ok_and(|payload| is_audit(&top, &payload));
+        self.is_payload_scanned
     }
 
     /// Appends the record's event.
@@ -139,6 +144,7 @@ impl ConsulParser {
         context: &Context<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
+        self.is_payload_scanned = false;
         if let Err(reject) = self.top.scan(record, context.seen()) {
             return Err(if context.forced { guess(reject) } else { reject });
         }
@@ -158,7 +164,11 @@ impl ConsulParser {
         let seen = context.seen();
         let top = Object { scanner: &self.top, text: record };
         let payload = top.object(top::PAYLOAD);
-        let payload = Object::nested(&mut self.payload, payload, seen).map_err(guess)?;
+        let payload = if std::mem::take(&mut self.is_payload_scanned) {
+            Object { scanner: &self.payload, text: payload.unwrap_or(b"{}") }
+        } else {
+            Object::nested(&mut self.payload, payload, seen).map_err(guess)?
+        };
         if !context.forced && !is_audit(&top, &payload) {
             let detail = "expected event_type audit and payload.type HTTPEvent, found others";
             return Err(Reject::new(Reason::UnknownFormat, detail));

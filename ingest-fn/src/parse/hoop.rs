@@ -95,6 +95,71 @@ mod probe {
     }
 }
 
+/// Keys of every shape; those of [`probe`] come first, so that they have the same numbers. A record
+/// of hoop.dev is told by them without a look-up of each key.
+const KNOWN: &[&str] = &[
+    "actor_subject",
+    "connection",
+    "data",
+    "event_type",
+    "kind",
+    "pages",
+    "resource_type",
+    "session_id",
+    "start_date",
+    "status",
+    "verb",
+    "action",
+    "actor_email",
+    "actor_name",
+    "allowed",
+    "client_ip",
+    "connection_subtype",
+    "connection_type",
+    "correlation_id",
+    "created_at",
+    "duration_ns",
+    "end_date",
+    "error",
+    "error_message",
+    "exit_code",
+    "exit_err",
+    "guardrails_info",
+    "http",
+    "http_method",
+    "http_path",
+    "http_status",
+    "id",
+    "identity_type",
+    "input",
+    "machine_identity_id",
+    "message",
+    "operation",
+    "org_id",
+    "outcome",
+    "principal",
+    "protocol",
+    "request_payload_redacted",
+    "resource_id",
+    "resource_name",
+    "review",
+    "rule",
+    "session_batch_id",
+    "statement",
+    "timestamp",
+    "type",
+    "user",
+    "user_email",
+    "user_id",
+    "user_name",
+    "labels",
+    "metadata",
+    "metrics",
+    "ai_analysis",
+];
+
+const _: () = assert!(KNOWN.len() <= super::json::KEYS_MAX);
+
 /// Parses records of hoop.dev, one at a time.
 #[derive(Debug)]
 pub struct HoopParser {
@@ -102,6 +167,8 @@ pub struct HoopParser {
     marks: [Finder<'static>; 4],
     object: Finder<'static>,
     probe: Scanner,
+    /// Knows [`KNOWN`].
+    top: Scanner,
     rows: Rows,
     /// What the record detected last is.
     found: Option<Found>,
@@ -140,6 +207,7 @@ impl HoopParser {
             marks: marks.map(Finder::new),
             object: Finder::new("{\"kind\""),
             probe: Scanner::new(probe::NAMES),
+            top: Scanner::new(KNOWN),
             rows: Rows {
                 audit: audit::Audit::new(),
                 session: session::Session::new(),
@@ -166,15 +234,22 @@ impl HoopParser {
 
     /// The scanner of records.
     pub(in crate::parse) fn top(&mut self) -> &mut Scanner {
-        &mut self.probe
+        &mut self.top
     }
 
     /// As [`HoopParser::detects`], of the JSON object scanned last.
     pub(in crate::parse) fn detects_scanned(&mut self, record: &[u8], seen: Seen<'_>) -> bool {
-        self.found = None;
-        if self.has_marks(record) {
-            self.found = self.found_in(0, record, None, seen).unwrap_or_default();
-        }
+        let object = Object { scanner: &self.top, text: record };
+        let marks = [probe::SESSION_ID, probe::EVENT_TYPE, probe::START_DATE, probe::ACTOR_SUBJECT];
+        // A key that is there as it is named is such a word.
+        let has_key = !self.top.has_spelled_keys() && marks.iter().any(|&key| object.has(key));
+        let has_marks = has_key || self.has_marks(record);
+        let own = shape(&object).filter(|_| has_marks);
+        self.found = match own {
+            Some(format) => Some(Found { format, is_page: false, begin: 0, is_forced: false }),
+            None if has_marks => self.find(record, None, seen).unwrap_or_default(),
+            None => None,
+        };
         self.found.is_some()
     }
 

@@ -133,6 +133,8 @@ pub struct Scanner {
     present: u64,
     extras: Vec<Extra>,
     repeated: bool,
+    /// A key was spelled with escapes.
+    spelled: bool,
     /// For each key (last place: the begin), the two keys that followed it last.
     followers: Vec<[u8; 2]>,
 }
@@ -149,6 +151,7 @@ impl Scanner {
             present: 0,
             extras: Vec::new(),
             repeated: false,
+            spelled: false,
             followers: vec![[NO_KEY; 2]; names.len() + 1],
         }
     }
@@ -227,6 +230,7 @@ impl Scanner {
         self.present = 0;
         self.extras.clear();
         self.repeated = false;
+        self.spelled = false;
     }
 
     /// Says what a known key's value is and where it lies in the record, as a scan would.
@@ -247,6 +251,7 @@ impl Scanner {
         let key_start = at.at;
         at.expect(b'"', "a key in quotes")?;
         let key = at.string()?;
+        self.spelled |= key.kind == Kind::Escaped;
         let key_end = at.at;
         at.space();
         at.expect(b':', "`:` after a key")?;
@@ -295,6 +300,11 @@ impl Scanner {
     /// Whether a known key came twice.
     pub fn repeated(&self) -> bool {
         self.repeated
+    }
+
+    /// Whether a key is spelled with escapes: all others stand in the record as they are.
+    pub(in crate::parse) fn has_spelled_keys(&self) -> bool {
+        self.spelled
     }
 
     /// Unknown keys and their values as they stand in the record: key with quotes, value text.
@@ -454,11 +464,12 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         match self.peek()? {
             b'"' if self.plain => {
-                let end = self.quotes.find(self.bytes, start + 1);
+                let mut quotes = self.quotes;
+                let end = quotes.after(self.bytes, start);
                 if self.bytes.get(end) != Some(&b'"') {
                     return None;
                 }
-                self.at = end + 1;
+                (self.at, self.quotes) = (end + 1, quotes);
                 Some(self.slot(Kind::Text, start + 1, end))
             }
             b'n' if self.rest().starts_with(b"null") => {
@@ -529,8 +540,8 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Result<Slot, Reject> {
         let start = self.at;
         let (mut escaped, mut usual) = (false, true);
+        self.at = self.quotes.after(self.bytes, start - 1);
         loop {
-            self.at = self.quotes.find(self.bytes, self.at);
             if self.at == self.bytes.len() {
                 return Err(self.wrong("`\"` at the end of a string"));
             }
@@ -538,13 +549,15 @@ impl<'a> Cursor<'a> {
                 break;
             }
             escaped = true;
-            if let Some(length) = escapes::length(self.bytes, self.at) {
-                self.at += length;
-                continue;
-            }
-            usual = false;
-            // The escaped character, whatever it is, does not end the string.
-            self.at = (self.at + 2).min(self.bytes.len());
+            let behind = match escapes::length(self.bytes, self.at) {
+                Some(length) => self.at + length,
+                None => {
+                    usual = false;
+                    // The escaped character, whatever it is, does not end the string.
+                    (self.at + 2).min(self.bytes.len())
+                }
+            };
+            self.at = self.quotes.find(self.bytes, behind);
         }
         let end = self.at;
         self.at += 1;

@@ -6,6 +6,8 @@
 //! One pass, whatever the depth: members are written where they stand and moved only if they were
 //! out of order.
 
+use std::borrow::Cow;
+
 use crate::parse::list::Walk;
 
 /// The canonical text of a value whose grammar was checked before, at most as deep as records are.
@@ -46,12 +48,12 @@ fn list(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// A member of an object: its key, and where it stands in the text.
-type Member = (Vec<u8>, std::ops::Range<usize>);
+type Member<'a> = (Cow<'a, [u8]>, std::ops::Range<usize>);
 
 fn object(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
     out.push(b'{');
     let begin = out.len();
-    let mut members: Vec<Member> = Vec::new();
+    let mut members: Vec<Member<'_>> = Vec::new();
     walk.take(b'{');
     let mut more = !walk.take(b'}');
     while more {
@@ -80,17 +82,33 @@ fn object(walk: &mut Walk<'_>, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// What stands between the quotes of a string without escapes. That is its text, and its shortest
+/// spelling: whatever needs an escape has one.
+fn without_escapes(quoted: &[u8]) -> Option<&[u8]> {
+    if memchr::memchr(b'\\', quoted).is_some() {
+        return None;
+    }
+    quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
 /// What a key is sorted by: UTF-8 sorts by code point.
-fn sort_key(quoted: &[u8]) -> Vec<u8> {
-    serde_json::from_slice::<String>(quoted).map_or_else(|_| quoted.to_vec(), String::into_bytes)
+fn sort_key(quoted: &[u8]) -> Cow<'_, [u8]> {
+    if let Some(text) = without_escapes(quoted) {
+        return Cow::Borrowed(text);
+    }
+    serde_json::from_slice::<String>(quoted)
+        .map_or(Cow::Borrowed(quoted), |text| Cow::Owned(text.into_bytes()))
 }
 
 /// A string with the shortest escapes, which are serde_json's. Half a surrogate pair is no text,
 /// and its escape stays.
-fn string(quoted: &[u8]) -> Vec<u8> {
+fn string(quoted: &[u8]) -> Cow<'_, [u8]> {
+    if without_escapes(quoted).is_some() {
+        return Cow::Borrowed(quoted);
+    }
     serde_json::from_slice::<String>(quoted)
         .and_then(|text| serde_json::to_vec(&text))
-        .unwrap_or_else(|_| quoted.to_vec())
+        .map_or(Cow::Borrowed(quoted), Cow::Owned)
 }
 
 #[cfg(test)]

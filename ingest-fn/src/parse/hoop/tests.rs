@@ -276,3 +276,15 @@ fn hoop_broken_records_never_panic() {
         }
     }
 }
+
+#[test]
+fn keys_of_all_shapes_are_known_and_those_that_tell_them_apart_by_number() {
+    assert_eq!(KNOWN.get(..probe::NAMES.len()), Some(probe::NAMES));
+    let rows = [audit::row::NAMES, session::row::NAMES, webhook::row::NAMES, inspect::row::NAMES];
+    for name in rows.into_iter().flatten() {
+        assert!(KNOWN.contains(name), "{name}");
+    }
+    let mut sorted = KNOWN.to_vec();
+    sorted.sort_unstable();
+    assert!(sorted.is_sorted_by(|a, b| a < b), "a key twice");
+}

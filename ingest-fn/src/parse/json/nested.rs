@@ -117,7 +117,7 @@ impl Look<'_, '_> {
     #[inline]
     fn string(&mut self) -> Option<()> {
         let start = self.at + 1;
-        self.at = self.quotes.find(self.bytes, start);
+        self.at = self.quotes.after(self.bytes, self.at);
         while *self.bytes.get(self.at)? == b'\\' {
             self.at += escapes::length(self.bytes, self.at)?;
             self.at = self.quotes.find(self.bytes, self.at);

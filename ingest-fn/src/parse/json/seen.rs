@@ -70,8 +70,23 @@ impl<'a> Places<'a> {
         self.next += 2;
     }
 
-    /// Where the next quote or backslash is from `at` on; the length if there is none.
+    /// Where the string ends that begins with the quote at `start`: at its first quote or
+    /// backslash, the length if there is none.
     #[inline]
+    pub(super) fn after(&mut self, bytes: &[u8], start: usize) -> usize {
+        let two = self.places.get(self.next..).and_then(|rest| rest.first_chunk::<2>());
+        match two {
+            // As expected, unless something was read in another way.
+            Some(&[open, close]) if open as usize == start + self.base as usize => {
+                self.next += 2;
+                (close as usize - self.base as usize).min(bytes.len())
+            }
+            _ => self.find(bytes, start + 1),
+        }
+    }
+
+    /// Where the next quote or backslash is from `at` on; the length if there is none. It is not
+    /// found again.
     pub(super) fn find(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.places.is_empty() {
             return quote_or_backslash(bytes, at);
@@ -80,7 +95,10 @@ impl<'a> Places<'a> {
         loop {
             match self.places.get(self.next) {
                 Some(&place) if (place as usize) < from => self.next += 1,
-                Some(&place) => return (place as usize - self.base as usize).min(bytes.len()),
+                Some(&place) => {
+                    self.next += 1;
+                    return (place as usize - self.base as usize).min(bytes.len());
+                }
                 None => return bytes.len(),
             }
         }
@@ -108,9 +126,16 @@ mod tests {
                 assert!(unknown.places.is_empty());
                 let ends_with_all = !known.places.is_empty();
                 assert_eq!(ends_with_all, from <= places[places.len() - 1] as usize);
-                for at in 0..=copy.len() {
-                    let expected = unknown.find(&copy, at);
-                    assert_eq!(known.find(&copy, at), expected, "{from}..{to} at {at}");
+                let mut at = 0;
+                while at <= copy.len() {
+                    // A place is asked for once.
+                    let (expected, found) = if copy.get(at) == Some(&b'"') && at % 2 == 0 {
+                        (unknown.after(&copy, at), known.after(&copy, at))
+                    } else {
+                        (unknown.find(&copy, at), known.find(&copy, at))
+                    };
+                    assert_eq!(found, expected, "{from}..{to} at {at}");
+                    at = found + 1;
                 }
             }
         }
