@@ -24,11 +24,13 @@ use parsers::{Found, Parser, Parsers};
 use super::SourceFormat;
 use super::event::{Context, Event, Events, Row};
 use super::fields as f;
+use super::json::Quotes;
 use super::otlp::protobuf::to_json;
 use super::shippers::runtime::Cri;
 use super::shippers::{Shippers, keys};
 use crate::redact::{Counts, Redactor, Rules};
 use crate::reject::{Reason, Reject};
+use crate::scan::Marks;
 
 /// Most envelopes around a line; real ones have up to three.
 const ENVELOPES_MAX: usize = 8;
@@ -61,6 +63,8 @@ pub struct RejectedPart {
 pub struct Dispatcher {
     parsers: Parsers,
     shippers: Shippers,
+    /// For what is decoded.
+    marks: Option<Marks>,
     /// What the names claim that envelopes are told by.
     names: Names,
     /// Which parser had the last record that begins alike, by a hash of the begin.
@@ -97,6 +101,7 @@ impl Dispatcher {
             parsers: Parsers::new(),
             names: Names::of(shippers.top()),
             shippers,
+            marks: None,
             expected: [None; EXPECTED],
             #[cfg(test)]
             asks_all: false,
@@ -209,6 +214,24 @@ impl Dispatcher {
         }
     }
 
+    /// As [`Dispatcher::record`], of a text that was decoded, which nobody has looked at.
+    fn decoded(
+        &mut self,
+        format: SourceFormat,
+        payload: &[u8],
+        job: Job<'_>,
+        events: &mut Events,
+    ) -> Result<(), Reject> {
+        // What is decoded inside of it makes marks of its own.
+        let mut marks = self.marks.take().unwrap_or_else(Marks::new);
+        let text = without_line_end(payload);
+        marks.look(text);
+        let quotes = Quotes::of(text, marks.quotes());
+        let result = self.record(format, payload, &job.seen(marks.plain, quotes), events);
+        self.marks = Some(marks);
+        result
+    }
+
     /// A record that begins like a JSON object.
     fn object(
         &mut self,
@@ -249,7 +272,7 @@ impl Dispatcher {
         if let Some(parser) = found.filter(|found| parsers::accepts(format, *found)) {
             self.expect(place, Some(parser));
             let found = Found::Object(parser);
-            return match self.shippers.merged(record, &job.context.envelope) {
+            return match self.shippers.merged(record, &job.context) {
                 Some(around) => self.leaf(&found, format, record, &job.with(around), events),
                 None => self.leaf(&found, format, record, job, events),
             };
@@ -265,9 +288,9 @@ impl Dispatcher {
                 Err(reject) => refused = Some(reject),
             }
         }
-        if let Some(opened) = self.shippers.open(record, &job.context.envelope)? {
-            let inner = job.inside(opened.envelope, record)?.of(&opened.payload);
-            return self.record(format, &opened.payload, &inner, events);
+        if let Some(opened) = self.shippers.open(record, &job.context)? {
+            let inner = job.inside(opened.envelope, record)?;
+            return self.decoded(format, &opened.payload, inner, events);
         }
         Err(refused
             .unwrap_or_else(|| unknown("a JSON object, but of no format this version reads")))

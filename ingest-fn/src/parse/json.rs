@@ -330,6 +330,11 @@ impl Scanner {
         self.slots.is_empty()
     }
 
+    /// The number of a key, if it is known.
+    pub fn find(&self, name: &[u8]) -> Option<usize> {
+        self.keys.find(name)
+    }
+
     /// Name of a known key.
     pub fn name(&self, key: usize) -> &'static str {
         self.keys.names[key]

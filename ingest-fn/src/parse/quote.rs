@@ -57,6 +57,7 @@ fn first_escaped(text: &[u8]) -> usize {
 
 /// Appends `"name":value`, with a comma before it if `out` already holds a field.
 pub(crate) fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
     if !matches!(out.last(), None | Some(b'{')) {
         out.push(b',');
     }

@@ -11,7 +11,7 @@ pub(crate) mod runtime;
 use std::borrow::Cow;
 
 use self::keys as k;
-use super::event::Envelope;
+use super::event::{Context, Envelope};
 use super::fields as f;
 use super::json::{Kind, Scanner, Seen, Slot};
 use super::list::fields;
@@ -99,7 +99,9 @@ impl Shippers {
 
     /// The fields of the record but for some keys, as they stand, as the inside of an object.
     fn fields(&self, record: &[u8], but: &[usize]) -> Vec<u8> {
-        let mut fields = Vec::new();
+        let left_out: usize = but.iter().map(|&key| self.slot(key).bytes(record).len()).sum();
+        // Braces come around it.
+        let mut fields = Vec::with_capacity(record.len().saturating_sub(left_out) + 2);
         for key in (0..self.top.len()).filter(|key| self.has(*key) && !but.contains(key)) {
             push_field(&mut fields, self.top.name(key), self.slot(key).json(record));
         }
@@ -144,7 +146,7 @@ impl Shippers {
     pub(crate) fn open<'a>(
         &mut self,
         record: &'a [u8],
-        around: &Envelope,
+        context: &Context<'_>,
     ) -> Result<Option<Opened<'a>>, Reject> {
         let Some((key, payload)) = self.payload(record) else { return Ok(None) };
         let is = |key: usize, value: &[u8]| self.slot(key).bytes(record) == value;
@@ -157,14 +159,15 @@ impl Shippers {
             .find_map(|&key| time::parse_rfc3339(&self.text(key, record)?));
         let time = written.or_else(|| self.date(record)).map(|time| (time, "shipper"));
         let name = if self.has(k::SOURCE_TYPE) { "vector" } else { "fluent_bit" };
-        let mut fields = match key {
+        let fields = match key {
             Some(key) => self.fields(record, &[key]),
             // The payload is among the fields of names of their own; `raw` has it.
             None => self.known_fields(record),
         };
-        fields = object(&fields);
-        let columns = self.emitter(record);
-        Ok(Some(Opened { payload, envelope: inside(around, name, time, columns, &fields) }))
+        let fields = object(fields);
+        let columns = self.emitter(record, context.seen());
+        let envelope = inside(&context.envelope, name, time, columns, &fields);
+        Ok(Some(Opened { payload, envelope }))
     }
 
     fn known_fields(&self, record: &[u8]) -> Vec<u8> {
@@ -206,12 +209,13 @@ impl Shippers {
     }
 
     /// What a shipper added to a payload whose keys stand at the top beside its own.
-    pub(crate) fn merged(&mut self, record: &[u8], around: &Envelope) -> Option<Envelope> {
+    pub(crate) fn merged(&mut self, record: &[u8], context: &Context<'_>) -> Option<Envelope> {
         if !self.has(k::KUBERNETES) && !self.has(k::DATE) {
             return None;
         }
+        let around = &context.envelope;
         let time = self.date(record).map(|time| (time, "shipper")).or(around.time);
-        let mut columns = self.emitter(record);
+        let mut columns = self.emitter(record, context.seen());
         columns.extend_from_slice(&around.columns);
         Some(Envelope { time, columns, attributes: around.attributes.clone() })
     }
@@ -225,9 +229,9 @@ impl Shippers {
         }
     }
 
-    fn emitter(&mut self, record: &[u8]) -> Vec<(usize, String)> {
+    fn emitter(&mut self, record: &[u8], seen: Seen<'_>) -> Vec<(usize, String)> {
         let Some(pod) = self.nested(k::KUBERNETES, record) else { return Vec::new() };
-        if self.pod.scan(pod, false).is_err() {
+        if self.pod.scan(pod, seen).is_err() {
             return Vec::new();
         }
         let value = |key: usize| {
@@ -247,8 +251,10 @@ fn is_object(slot: Slot, record: &[u8]) -> bool {
     slot.kind == Kind::Nested && slot.bytes(record).starts_with(b"{")
 }
 
-fn object(fields: &[u8]) -> Vec<u8> {
-    [b"{", fields, b"}"].concat()
+fn object(mut fields: Vec<u8>) -> Vec<u8> {
+    fields.insert(0, b'{');
+    fields.push(b'}');
+    fields
 }
 
 /// An envelope inside another one: its own time and columns come first.

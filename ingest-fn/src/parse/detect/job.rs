@@ -2,6 +2,7 @@
 
 use super::{ENVELOPES_MAX, Reason, Reject, without_line_end};
 use crate::parse::event::{Context, Envelope};
+use crate::parse::json::Quotes;
 
 /// What is known of a piece of a record.
 #[derive(Debug, Clone)]
@@ -91,6 +92,14 @@ impl<'a> Job<'a> {
         let least = without_line_end(payload).iter().fold(u8::MAX, |least, &byte| least.min(byte));
         self.context.plain = least >= 0x20;
         self
+    }
+
+    /// The same, where a look at the payload has found this.
+    pub(super) fn seen<'b>(self, plain: bool, quotes: Quotes<'b>) -> Job<'b>
+    where
+        'a: 'b,
+    {
+        Job { context: Context { plain, quotes, ..self.context }, ..self }
     }
 
     /// One of several lines in the piece.

@@ -196,8 +196,8 @@ impl Dispatcher {
         let time = docker.time_micros.map(|time| (time, "cri"));
         let around = &job.context.envelope;
         let envelope = inside(around, "docker", time, Vec::new(), &fields);
-        let inner = job.inside(envelope, record)?.of(&docker.log);
-        let result = self.record(format, &docker.log, &inner, events);
+        let inner = job.inside(envelope, record)?;
+        let result = self.decoded(format, &docker.log, inner, events);
         match result {
             Err(reject) if !is_line && reject.reason == Reason::InvalidJson => Err(incomplete()),
             other => other,

@@ -143,7 +143,7 @@ impl EnvoyParser {
     pub(super) fn labels(&self, log: &LogRecord<'_>, unread: impl Fn(usize) -> bool) -> Vec<u8> {
         let mut fields = Vec::new();
         for (name, value) in log.labels {
-            let known = (0..self.scanner.len()).find(|&key| self.scanner.name(key) == name);
+            let known = self.scanner.find(name.as_bytes());
             let wanted =
                 known.is_some_and(|key| self.scanner.present() & (1 << key) == 0 || unread(key));
             if wanted {
@@ -189,7 +189,9 @@ fn join(object: &[u8], fields: &[u8]) -> Vec<u8> {
     let Some(inside) = object.strip_suffix(b"}").filter(|_| !fields.is_empty()) else {
         return object.to_vec();
     };
-    let mut joined = inside.trim_ascii_end().to_vec();
+    let inside = inside.trim_ascii_end();
+    let mut joined = Vec::with_capacity(inside.len() + fields.len() + 2);
+    joined.extend_from_slice(inside);
     if joined.last() != Some(&b'{') {
         joined.push(b',');
     }

@@ -62,7 +62,8 @@ impl EnvoyParser {
             let reject = Reject::new(Reason::NoEventTime, detail);
             return Err(Reject { format_guess: Some(log.source_format), ..reject });
         };
-        let mut record = Vec::new();
+        // The values and the keys around them.
+        let mut record = Vec::with_capacity(line.len() + 1024);
         read.write(&mut record, &mut self.scanner);
         if !log.labels.is_empty() {
             let ambiguous = read.problem == Some(AMBIGUOUS);

@@ -13,11 +13,11 @@ pub(crate) fn push_value(value: &[u8], out: &mut Vec<u8>) {
 /// The first fields of a list of `KeyValue`, so many at most: names, and values as plain JSON. One
 /// without a name is left out.
 pub(crate) fn pairs(list: &[u8], count_max: usize) -> Vec<(String, Vec<u8>)> {
-    let mut pairs = Vec::new();
     let mut walk = Walk::new(list);
     if !walk.take(b'[') {
-        return pairs;
+        return Vec::new();
     }
+    let mut pairs = Vec::with_capacity(8);
     loop {
         // Most values are short.
         let mut value = Vec::with_capacity(32);
@@ -26,14 +26,22 @@ pub(crate) fn pairs(list: &[u8], count_max: usize) -> Vec<(String, Vec<u8>)> {
             any_value(walk, &mut value);
             Some(name)
         });
-        let name = name.and_then(text_of).and_then(|name| String::from_utf8(name).ok());
-        if let Some(name) = name {
+        if let Some(name) = name.and_then(name_of) {
             pairs.push((name, value));
         }
         if pairs.len() == count_max || !walk.take(b',') {
             return pairs;
         }
     }
+}
+
+/// The text of a name in quotes.
+fn name_of(quoted: &[u8]) -> Option<String> {
+    if memchr::memchr(b'\\', quoted).is_some() {
+        return String::from_utf8(text_of(quoted)?).ok();
+    }
+    let inside = quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    std::str::from_utf8(inside).ok().map(str::to_owned)
 }
 
 /// Appends fields as one JSON object.

@@ -39,14 +39,14 @@ impl Document<'_> {
     /// Its fields, and more, as an object.
     pub(crate) fn object(&self, more: &[u8]) -> Vec<u8> {
         let comma: &[u8] = if self.fields.is_empty() || more.is_empty() { b"" } else { b"," };
-        object(&[&self.fields, comma, more].concat())
+        object([&self.fields, comma, more].concat())
     }
 
     /// A document of one of its items.
     pub(crate) fn alone(&self, item: &[u8]) -> Vec<u8> {
         let mut fields = self.fields.clone();
         push_field(&mut fields, self.items_key, &[b"[", item, b"]"].concat());
-        object(&fields)
+        object(fields)
     }
 }
 
