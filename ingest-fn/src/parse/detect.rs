@@ -222,6 +222,9 @@ impl Dispatcher {
         job: Job<'_>,
         events: &mut Events,
     ) -> Result<(), Reject> {
+        if self.asks_all() {
+            return self.record(format, payload, &job.of(payload), events);
+        }
         // What is decoded inside of it makes marks of its own.
         let mut marks = self.marks.take().unwrap_or_else(Marks::new);
         let text = without_line_end(payload);

@@ -204,7 +204,7 @@ impl Event {
                 Value::List(count) => {
                     let list = items.by_ref().take(count);
                     let text = |&(start, end)| self.buffer.get(start..end).unwrap_or_default();
-                    row.list(column, list.map(text).collect::<Vec<_>>());
+                    row.list(column, list.map(text));
                 }
             }
         }

@@ -1,7 +1,10 @@
-//! Formats are guessed by the record before and ruled out by names of fields. Whatever the record
-//! and whatever came before it, the outcome is that of asking every format in its order.
+//! Formats are guessed by the record before and ruled out by names of fields, and strings are read
+//! by the quotes that one look has found. Whatever the record and whatever came before it, the
+//! outcome is that of asking every format in its order and searching every string for its end.
 
 use super::*;
+use crate::parse::json::Quotes;
+use crate::scan::Marks;
 
 /// Numbers that look random.
 struct Random(u64);
@@ -29,10 +32,11 @@ fn seed() -> u64 {
 }
 
 /// All that a record comes to.
-fn outcome(dispatcher: &mut Dispatcher, source: &str, record: &[u8]) -> String {
+fn outcome(dispatcher: &mut Dispatcher, source: &str, record: &[u8], marks: &Marks) -> String {
     let context = Context {
         received_at_micros: RECEIVED_AT_MICROS,
-        plain: record.iter().all(|&byte| byte >= 0x20),
+        plain: marks.plain,
+        quotes: Quotes::of(record, marks.quotes()),
         ..Context::default()
     };
     let mut events = Events::default();
@@ -55,10 +59,14 @@ impl Both {
     }
 
     fn check(&mut self, source: &str, record: &[u8]) {
-        let slow = outcome(&mut self.slow, source, record);
+        // Every byte may be one below 0x20, and no quote is known.
+        let mut marks = Marks::new();
+        marks.plain = false;
+        let slow = outcome(&mut self.slow, source, record, &marks);
+        marks.look(record);
         // The second time the record itself is what came before.
         for _ in 0..2 {
-            let short = outcome(&mut self.short, source, record);
+            let short = outcome(&mut self.short, source, record, &marks);
             assert_eq!(short, slow, "{source}: {}", String::from_utf8_lossy(record));
         }
         self.events += usize::from(slow.starts_with("Ok"));
@@ -111,7 +119,7 @@ fn with_fields_of(record: &mut Vec<u8>, other: &[u8]) {
 }
 
 /// Names by which formats and envelopes are told, and values that they ask for.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 39] = [
     "apiVersion",
     "kind",
     "auditID",
@@ -148,6 +156,7 @@ const NAMES: [&str; 38] = [
     "stream",
     "sc\\u006fpe",
     "p\\u0061yload",
+    "actor_subj\\u0065ct",
     "other",
     "records",
 ];
