@@ -108,6 +108,8 @@ pub struct SegmentEncoder {
     failure: Option<ParquetError>,
     /// Rows whose values are looked up together.
     waiting_rows: usize,
+    /// Rows of the row group in hand after which that is done next.
+    look_up_at: usize,
     /// Columns that have enough to be looked at.
     full: Vec<usize>,
     /// Columns with one value in every row that has no other, and the value.
@@ -169,6 +171,7 @@ impl SegmentEncoder {
             columns: COLUMNS.iter().map(|_| None).collect(),
             failure: None,
             waiting_rows: WAITING_ROWS,
+            look_up_at: WAITING_ROWS,
             full: Vec::new(),
             constants: Vec::new(),
             recall: Recall::new(segment.seed()),
@@ -177,6 +180,9 @@ impl SegmentEncoder {
 
     #[inline]
     fn column(&mut self, index: usize) -> Option<&mut Column> {
+        if self.is_behind(index) {
+            self.catch_up(index);
+        }
         let column = self.columns.get_mut(index)?;
         if column.is_none() {
             match Self::begin_column(index, self.segment) {
@@ -328,8 +334,9 @@ impl SegmentEncoder {
                 self.finish_page(column, &mut compressor()?)?;
             }
         }
-        if self.group_rows.is_multiple_of(self.waiting_rows) {
+        if self.group_rows >= self.look_up_at {
             self.look_up();
+            self.look_up_at = self.group_rows + self.waiting_rows;
         }
         if self.group_rows.is_multiple_of(PAGE_ROWS) {
             self.finish_pages(&mut compressor()?)?;
@@ -341,6 +348,7 @@ impl SegmentEncoder {
     }
 
     fn look_up(&mut self) {
+        self.catch_up_all();
         for (index, column) in self.columns.iter_mut().enumerate() {
             if let Some(Column::Coded(values)) = column
                 && values.look_up()
@@ -352,6 +360,7 @@ impl SegmentEncoder {
 
     /// Finishes the page in hand of every column.
     fn finish_pages(&mut self, compressor: &mut Compressor) -> Result<(), ParquetError> {
+        self.catch_up_all();
         self.fill_constants();
         (0..self.columns.len()).try_for_each(|column| self.finish_page(column, compressor))
     }
@@ -361,6 +370,9 @@ impl SegmentEncoder {
         column: usize,
         compressor: &mut Compressor,
     ) -> Result<(), ParquetError> {
+        if self.is_behind(column) {
+            self.catch_up(column);
+        }
         let row = self.group_rows;
         match self.columns.get_mut(column).and_then(Option::as_mut) {
             Some(Column::Coded(values)) => {
@@ -375,6 +387,7 @@ impl SegmentEncoder {
         let mut compressor = compressor()?;
         self.finish_pages(&mut compressor)?;
         let rows = std::mem::take(&mut self.group_rows);
+        self.look_up_at = self.waiting_rows;
         self.recall.clear();
         let mut group = self.file.next_row_group()?;
         let none = COLUMNS.iter().map(|_| None).collect();
@@ -467,6 +480,7 @@ impl SegmentEncoder {
     /// Looks values up after so many rows, at least one. Fewer take less memory and more time.
     pub fn look_up_every(&mut self, rows: usize) {
         self.waiting_rows = rows.max(1);
+        self.look_up_at = self.group_rows + self.waiting_rows;
     }
 
     /// About how much memory the row group in hand takes, in bytes.

@@ -13,7 +13,7 @@ pub fn begins_with(text: &[u8], begin: &[u8]) -> bool {
     text.get(..begin.len()).is_some_and(|text| same_of_one_length(text, begin))
 }
 
-#[inline]
+#[inline(always)]
 fn same_of_one_length(a: &[u8], b: &[u8]) -> bool {
     /// The first and the last bytes; together all, as the length is between N and 2 N.
     #[inline]
@@ -24,6 +24,7 @@ fn same_of_one_length(a: &[u8], b: &[u8]) -> bool {
         4..=7 => ends::<4>(a) == ends::<4>(b),
         8..=16 => ends::<8>(a) == ends::<8>(b),
         17..=32 => ends::<16>(a) == ends::<16>(b),
+        33..=64 => ends::<32>(a) == ends::<32>(b),
         _ => a == b,
     }
 }

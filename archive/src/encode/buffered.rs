@@ -126,7 +126,7 @@ impl Buffered {
     /// Makes room for the value of `row`; `false` if it has one already.
     #[inline]
     fn open(&mut self, row: usize) -> bool {
-        let waiting = row - self.rows;
+        let Some(waiting) = row.checked_sub(self.rows) else { return false };
         let is_new = waiting >= self.valid.rows();
         if is_new {
             self.pad(waiting);
@@ -164,6 +164,11 @@ impl Buffered {
         {
             values.push(value);
         }
+    }
+
+    /// Whether the values are booleans.
+    pub(super) const fn is_bool(&self) -> bool {
+        matches!(self.values, Values::Bool(_))
     }
 
     pub(super) fn bool(&mut self, row: usize, value: bool) {

@@ -32,6 +32,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 /// So few values are coded in any case.
 const FEW_VALUES: usize = 8;
 
+/// No code: a row without a value.
+pub(super) const NONE: u32 = u32::MAX;
+
 /// How often a bloom filter may say that a value is there which is not.
 const BLOOM_FPP: f64 = 0.01;
 
@@ -107,6 +110,8 @@ pub(super) struct CodedChunk {
     dictionary: Dictionary,
     values: Values,
     waiting: Waiting,
+    /// Codes of values are kept elsewhere.
+    is_code_known: bool,
     pages: Vec<DataPage>,
     /// Told of every value, if there is one; the values are plain then.
     bloom: Option<Sbbf>,
@@ -181,6 +186,7 @@ impl CodedChunk {
             dictionary: Dictionary::new(physical, seed),
             values: Values::Coded(Vec::new()),
             waiting: Waiting::default(),
+            is_code_known: false,
             pages: Vec::new(),
             bloom: None,
         }
@@ -243,25 +249,31 @@ impl CodedChunk {
             self.store_plainly();
             return None;
         }
+        self.is_code_known = true;
         Some(code)
     }
 
-    /// Sets the value of `row` by its code; `false` if values no longer go by their codes. A row
-    /// keeps its first value.
-    #[inline]
-    pub(super) fn push_code(&mut self, row: usize, code: u32) -> bool {
+    /// Sets the values of rows from `row` on by their codes, [`NONE`] for a row without a value;
+    /// returns whether the page in hand is to be finished. A row keeps its first value.
+    pub(super) fn push_codes(&mut self, mut row: usize, mut all: &[u32]) -> bool {
         self.look_up_waiting();
-        let Values::Coded(codes) = &mut self.values else { return false };
         let next = self.rows + self.valid.rows();
-        if row != next {
-            if row < next {
-                return true;
+        let set = next.saturating_sub(row).min(all.len());
+        (row, all) = (row + set, &all[set..]);
+        for some in all.chunk_by(|&a, &b| (a == NONE) == (b == NONE)) {
+            if some.first() != Some(&NONE) {
+                self.valid.pad(row - self.rows - self.valid.rows());
+                self.valid.values(some.len());
+                match &mut self.values {
+                    Values::Coded(codes) => codes.extend_from_slice(some),
+                    Values::Plain(plain) => some.iter().for_each(|&code| {
+                        let _ = self.physical.push(plain, self.dictionary.value(code));
+                    }),
+                }
             }
-            self.valid.pad(row - next);
+            row += some.len();
         }
-        self.valid.value();
-        codes.push(code);
-        true
+        matches!(&self.values, Values::Plain(plain) if plain.len() >= PLAIN_PAGE_BYTES)
     }
 
     /// Values that came before are coded before.
@@ -318,7 +330,7 @@ impl CodedChunk {
             }
             self.values = Values::Plain(plain);
         }
-        if self.pages.is_empty() {
+        if self.pages.is_empty() && !self.is_code_known {
             self.dictionary.clear();
         }
     }
@@ -339,7 +351,7 @@ impl CodedChunk {
         self.look_up();
         if let Values::Coded(codes) = &self.values {
             let values = codes.len();
-            let hardly_repeat = self.dictionary.places.len() * 4 > values * 3;
+            let hardly_repeat = self.dictionary.len() * 4 > values * 3;
             if self.pages.is_empty() && hardly_repeat && values > FEW_VALUES {
                 self.store_plainly();
             }
@@ -350,7 +362,7 @@ impl CodedChunk {
         }
         let (encoding, bounds) = match &mut self.values {
             Values::Coded(codes) => {
-                let largest = self.dictionary.places.len().saturating_sub(1);
+                let largest = self.dictionary.len().saturating_sub(1);
                 let width = hybrid::bit_width(u32::try_from(largest).unwrap_or(u32::MAX));
                 body.push(width);
                 hybrid::encode(codes, width, &mut body);
@@ -396,8 +408,9 @@ impl CodedChunk {
         let most = self.physical.bounds(of_pages.map(|(_, max)| max.as_slice()));
         let bounds = least.zip(most).map(|((min, _), (_, max))| (min, max));
         let statistics = statistics(self.physical, bounds, self.nulls, bounds_bytes_max);
-        let values = self.dictionary.places.len();
-        let dictionary = if values == 0 {
+        let values = self.dictionary.len();
+        let is_coded = |page: &DataPage| page.encoding == Encoding::RLE_DICTIONARY;
+        let dictionary = if values == 0 || !self.pages.iter().any(is_coded) {
             None
         } else {
             let plain = &self.dictionary.plain;
@@ -442,15 +455,31 @@ struct Dictionary {
     physical: Physical,
     /// The dictionary page.
     plain: Vec<u8>,
-    /// Where in it each value lies.
+    /// Where in it each text lies. Numbers are where their code says.
     places: Vec<(u32, u32)>,
-    codes: HashTable<(u32, u32)>,
+    /// How many there are.
+    count: u32,
+    codes: Codes,
     hash: FixedState,
+}
+
+/// The codes of values.
+enum Codes {
+    Texts(HashTable<KnownText>),
+    /// Numbers with their codes: a look-up touches one place in memory.
+    Numbers(HashTable<(i64, u32)>),
+}
+
+/// A text by its hash, which tells it from nearly all others, and its place.
+struct KnownText {
+    hash: u64,
+    code: u32,
+    start: u32,
 }
 
 impl std::fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dictionary").field("values", &self.places.len()).finish_non_exhaustive()
+        f.debug_struct("Dictionary").field("values", &self.count).finish_non_exhaustive()
     }
 }
 
@@ -460,77 +489,103 @@ impl Dictionary {
             physical,
             plain: Vec::new(),
             places: Vec::new(),
-            codes: HashTable::new(),
+            count: 0,
+            codes: match physical {
+                Physical::Text => Codes::Texts(HashTable::new()),
+                Physical::Int32 | Physical::Int64 => Codes::Numbers(HashTable::new()),
+            },
             hash: FixedState::with_seed(seed),
         }
     }
 
     fn clear(&mut self) {
-        self.plain = Vec::new();
-        self.places = Vec::new();
-        self.codes = HashTable::new();
+        let hash = self.hash.clone();
+        *self = Self { hash, ..Self::new(self.physical, 0) };
+    }
+
+    /// How many values there are.
+    const fn len(&self) -> usize {
+        self.count as usize
     }
 
     fn memory_bytes(&self) -> usize {
-        self.plain.capacity()
-            + self.places.capacity() * size_of::<(u32, u32)>()
-            + self.codes.capacity() * size_of::<(u32, u32)>()
+        let codes = match &self.codes {
+            Codes::Texts(known) => known.capacity() * size_of::<KnownText>(),
+            Codes::Numbers(known) => known.capacity() * size_of::<(i64, u32)>(),
+        };
+        self.plain.capacity() + self.places.capacity() * size_of::<(u32, u32)>() + codes
     }
 
     fn value(&self, code: u32) -> &[u8] {
-        self.places.get(code as usize).map_or(&[], |&place| at(&self.plain, place))
+        let place = match self.physical {
+            Physical::Text => self.places.get(code as usize).copied(),
+            Physical::Int32 => Some((code * 4, 4)),
+            Physical::Int64 => Some((code * 8, 8)),
+        };
+        place.map_or(&[], |place| at(&self.plain, place))
     }
 
     /// The code of a value, new or known.
     #[inline]
     fn code(&mut self, value: &[u8]) -> u32 {
-        let hash = of_value(&self.hash, value);
-        let (plain, places) = (&self.plain, &self.places);
-        // Half of each hash is kept, so that few wrong values are compared by their bytes.
-        let [low, _] = halves(hash);
-        let known = self.codes.find(hash, |&(known, code)| {
-            known == low
-                && places.get(code as usize).is_some_and(|&place| same(at(plain, place), value))
-        });
-        if let Some(&(_, code)) = known {
-            return code;
+        match &mut self.codes {
+            Codes::Texts(known) => {
+                let hash = self.hash.hash_one(Text(value));
+                let plain = &self.plain;
+                let length = narrow(value.len());
+                let is_it =
+                    |text: &KnownText| text.hash == hash && same_at(plain, text.start, value);
+                if let Some(text) = known.find(hash, is_it) {
+                    return text.code;
+                }
+                let (code, start) = (self.count, self.physical.push(&mut self.plain, value).0);
+                self.places.push((start, length));
+                known.insert_unique(hash, KnownText { hash, code, start }, |text| text.hash);
+            }
+            Codes::Numbers(known) => {
+                let number = self.physical.number(value);
+                let hash = self.hash.hash_one(number);
+                if let Some(&(_, code)) = known.find(hash, |&(known, _)| known == number) {
+                    return code;
+                }
+                let _ = self.physical.push(&mut self.plain, value);
+                let state = &self.hash;
+                known.insert_unique(hash, (number, self.count), |(known, _)| state.hash_one(known));
+            }
         }
-        let code = narrow(self.places.len());
-        self.places.push(self.physical.push(&mut self.plain, value));
-        let (plain, places, hash_of) = (&self.plain, &self.places, &self.hash);
-        let again = |&(_, code): &(u32, u32)| {
-            let value = places.get(code as usize).map_or(&[][..], |&place| at(plain, place));
-            of_value(hash_of, value)
-        };
-        self.codes.insert_unique(hash, (low, code), again);
-        code
+        self.count += 1;
+        self.count - 1
     }
 
     /// Smallest and largest of the values that these codes name.
     fn bounds(&self, codes: &[u32]) -> Option<Bounds> {
-        let mut named = vec![false; self.places.len()];
+        let mut named = vec![false; self.len()];
         for &code in codes {
             if let Some(named) = named.get_mut(code as usize) {
                 *named = true;
             }
         }
-        let named = self.places.iter().zip(named).filter(|(_, named)| *named);
-        self.physical.bounds(named.map(|(&place, _)| at(&self.plain, place)))
+        let named = (0..self.count).zip(named).filter(|(_, named)| *named);
+        self.physical.bounds(named.map(|(code, _)| self.value(code)))
     }
 }
 
-#[inline]
-fn of_value(hash: &FixedState, value: &[u8]) -> u64 {
-    let mut hasher = hash.build_hasher();
-    hasher.write(value);
-    hasher.finish()
+/// Hashes its bytes and nothing else.
+struct Text<'a>(&'a [u8]);
+
+impl std::hash::Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
 }
 
-/// The low and the high half.
+/// Whether this text stands there, behind its length.
 #[inline]
-fn halves(hash: u64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = hash.to_le_bytes();
-    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+fn same_at(plain: &[u8], start: u32, text: &[u8]) -> bool {
+    let start = start as usize;
+    let length = plain.get(..start).and_then(|before| before.last_chunk::<4>());
+    length.is_some_and(|length| u32::from_le_bytes(*length) as usize == text.len())
+        && plain.get(start..start + text.len()).is_some_and(|known| same(known, text))
 }
 
 #[inline]

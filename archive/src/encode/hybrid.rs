@@ -4,6 +4,9 @@
 /// Values in a bit-packed group.
 const GROUP: usize = 8;
 
+/// Groups of bits that are shorter as a run, which also begins the next groups anew.
+const RUN_GROUPS_MIN: usize = 4;
+
 /// Bits needed for every value up to `max`.
 pub(super) fn bit_width(max: u32) -> u8 {
     u8::try_from(u32::BITS - max.leading_zeros()).unwrap_or(32)
@@ -28,6 +31,33 @@ pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
     pack(&values[packed..], width, out);
 }
 
+/// Appends `count` values of one bit each, the lowest bit of each byte first.
+pub(super) fn encode_bits(bits: &[u8], count: usize, out: &mut Vec<u8>) {
+    // Eight values are a byte, and a group as it stands. Bits behind the last one are zeros.
+    let (mut packed, mut at) = (0, 0);
+    while at < bits.len() {
+        let byte = bits[at];
+        let alike = match byte {
+            0 | u8::MAX => bits[at..].iter().take_while(|&&next| next == byte).count(),
+            _ => 0,
+        };
+        if alike > RUN_GROUPS_MIN {
+            pack_bits(&bits[packed..at], out);
+            run(u32::from(byte & 1), (alike * GROUP).min(count - at * GROUP), 1, out);
+            packed = at + alike;
+        }
+        at += alike.max(1);
+    }
+    pack_bits(&bits[packed..], out);
+}
+
+fn pack_bits(groups: &[u8], out: &mut Vec<u8>) {
+    if !groups.is_empty() {
+        varint((groups.len() as u64) << 1 | 1, out);
+        out.extend_from_slice(groups);
+    }
+}
+
 /// Appends one value, `length` times.
 pub(super) fn run(value: u32, length: usize, width: u8, out: &mut Vec<u8>) {
     varint((length as u64) << 1, out);
@@ -48,15 +78,14 @@ fn pack(values: &[u32], width: u8, out: &mut Vec<u8>) {
         bits |= u64::from(value) << held;
         held += u32::from(width);
         // At most 31 bits were held and 32 came.
-        while held >= 8 {
-            out.push(bits.to_le_bytes()[0]);
-            bits >>= 8;
-            held -= 8;
+        if held >= u32::BITS {
+            let [a, b, c, d, ..] = bits.to_le_bytes();
+            out.extend_from_slice(&[a, b, c, d]);
+            bits >>= u32::BITS;
+            held -= u32::BITS;
         }
     }
-    if held > 0 {
-        out.push(bits.to_le_bytes()[0]);
-    }
+    out.extend_from_slice(&bits.to_le_bytes());
     out.resize(bytes_max, 0);
 }
 
@@ -128,6 +157,26 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&values, width as u8, &mut bytes);
             assert_eq!(decode(&bytes, width as u8, values.len()), values, "round {round}");
+        }
+    }
+
+    #[test]
+    fn bits_come_back_whatever_their_runs() {
+        let mut random = 11u64;
+        for round in 0usize..400 {
+            let mut values = Vec::new();
+            while values.len() < round * 5 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let length = if random >> 33 & 1 == 0 { 1 } else { (random >> 35) as usize % 90 };
+                values.extend(vec![(random >> 50) as u32 & 1; length]);
+            }
+            let bits: Vec<u8> = values
+                .chunks(8)
+                .map(|eight| eight.iter().rev().fold(0, |byte, &bit| byte << 1 | bit as u8))
+                .collect();
+            let mut bytes = Vec::new();
+            encode_bits(&bits, values.len(), &mut bytes);
+            assert_eq!(decode(&bytes, 1, values.len()), values, "round {round}");
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Records of a mesh are of few kinds: who calls whom, by which method, with which outcome. What
 //! is said of such a kind takes more columns than what is said of one request. A row of a known
-//! kind takes the codes its columns had the first time.
+//! kind takes the codes its columns had the first time; of the row only its kind is noted, and
+//! some hundred rows later each column is set for all of them.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -11,7 +12,7 @@ use common::schema::COLUMNS;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::coded::Physical;
+use super::coded::{NONE, Physical};
 use super::{Column, SegmentEncoder};
 
 /// Kinds kept in a row group; further ones are worked out each time.
@@ -29,17 +30,32 @@ const TRIED: u32 = 4096;
 /// What is known of the row group in hand.
 #[derive(Default)]
 pub(super) struct Recall {
-    /// Half of a key's hash, and its kind.
-    table: HashTable<(u32, u32)>,
+    /// A key's hash, and its kind.
+    table: HashTable<(u64, u32)>,
     hash: FixedState,
     kinds: Vec<Kind>,
     /// Keys and notes, one behind the other.
     bytes: Vec<u8>,
-    codes: Vec<Code>,
-    others: Vec<Other>,
+    /// For each column, what each kind sets it to.
+    codes: Vec<Codes>,
+    lists: Vec<Vec<Vec<u8>>>,
+    /// Columns that some kind sets: bit `i` for column `i`.
+    columns: u128,
+    /// Kinds of rows whose columns wait to be set, column by column.
+    rows: Vec<u32>,
+    /// Some of these rows are of no known kind.
+    has_gaps: bool,
+    /// A column's codes of these rows.
+    codes_of_rows: Vec<u32>,
+    /// The first of these rows.
+    first_row: usize,
+    /// For each column, up to which row it is set.
+    settled: Vec<usize>,
+    /// What the kind that is being learned sets.
+    learned: Vec<(usize, u32)>,
     tries: u32,
     found: u32,
-    /// Kinds hardly repeat, or a column's values do not: nothing is looked up any more.
+    /// Kinds hardly repeat: nothing is looked up any more.
     off: bool,
 }
 
@@ -49,32 +65,42 @@ impl std::fmt::Debug for Recall {
     }
 }
 
-/// One kind: where its key, its note and its values lie.
+/// What kinds set a column to, by kind: the value's code in the row group's dictionary, a boolean
+/// as 0 or 1, or the place of a list in `lists`; [`NONE`] for a kind that does not set it.
+#[derive(Debug, Default)]
+struct Codes {
+    of_kind: Vec<u32>,
+    /// They differ, or some kind has none.
+    differ: bool,
+}
+
+impl Codes {
+    fn push(&mut self, kind: usize, code: u32) {
+        self.differ |= self.of_kind.len() != kind || self.of_kind.first().unwrap_or(&code) != &code;
+        self.of_kind.resize(kind, NONE);
+        self.of_kind.push(code);
+    }
+
+    /// The code of each row, by the kinds of the rows.
+    fn of_rows(&self, kinds: &[u32], is_every_known: bool, codes: &mut Vec<u32>) {
+        codes.clear();
+        match self.of_kind.first() {
+            Some(&code) if is_every_known && !self.differ => codes.resize(kinds.len(), code),
+            _ => codes
+                .extend(kinds.iter().map(|&kind| self.of_kind.get(kind as usize).unwrap_or(&NONE))),
+        }
+    }
+}
+
+/// One kind: where its key and its note lie.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     start: usize,
     key_end: usize,
     note_end: usize,
-    codes: (usize, usize),
-    others: (usize, usize),
 }
 
-/// A column and its value's code in the row group's dictionary. Small, since every row reads some
-/// forty of them.
-#[derive(Debug, Clone, Copy)]
-struct Code {
-    column: u8,
-    code: u32,
-}
-
-const _: () = assert!(COLUMNS.len() <= 256 && size_of::<Code>() == 8);
-
-/// A column without a dictionary, and its value.
-#[derive(Debug)]
-enum Other {
-    Bool(usize, bool),
-    List(usize, Vec<Vec<u8>>),
-}
+const _: () = assert!(COLUMNS.len() <= 128);
 
 impl Recall {
     pub(super) fn new(seed: u64) -> Self {
@@ -88,10 +114,14 @@ impl Recall {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
-            + self.codes.capacity() * size_of::<Code>()
-            + self.others.capacity() * size_of::<Other>()
+            + self
+                .codes
+                .iter()
+                .map(|codes| codes.of_kind.capacity() * size_of::<u32>())
+                .sum::<usize>()
+            + self.rows.capacity() * size_of::<u32>()
             + self.kinds.capacity() * size_of::<Kind>()
-            + self.table.capacity() * size_of::<(u32, u32)>()
+            + self.table.capacity() * size_of::<(u64, u32)>()
     }
 
     fn is_full(&self) -> bool {
@@ -104,7 +134,7 @@ impl Recall {
         hasher.finish()
     }
 
-    fn find(&mut self, key: &[u8]) -> Option<Kind> {
+    fn find(&mut self, key: &[u8]) -> Option<(u32, Kind)> {
         self.tries += 1;
         if self.tries >= TRIED {
             self.off = self.found < self.tries / 2;
@@ -112,43 +142,33 @@ impl Recall {
         }
         let hash = self.hash_of(key);
         let kind = |number: u32| self.kinds.get(number as usize).copied();
-        let known = self.table.find(hash, |&(half, number)| {
-            half == low(hash)
+        let known = self.table.find(hash, |&(known, number)| {
+            known == hash
                 && kind(number)
                     .is_some_and(|kind| self.bytes.get(kind.start..kind.key_end) == Some(key))
         });
-        let found = known.and_then(|&(_, number)| kind(number));
+        let found = known.and_then(|&(_, number)| Some((number, kind(number)?)));
         self.found += u32::from(found.is_some());
         found
     }
 
-    /// Keeps a kind whose values begin so far back.
-    fn insert(&mut self, key: &[u8], note: &[u8], (codes_start, others_start): (usize, usize)) {
+    /// Keeps the kind that was learned.
+    fn insert(&mut self, key: &[u8], note: &[u8]) {
         let hash = self.hash_of(key);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(note);
         let note_end = self.bytes.len();
-        let codes = (codes_start, self.codes.len());
-        let others = (others_start, self.others.len());
         let Ok(number) = u32::try_from(self.kinds.len()) else { return };
-        self.kinds.push(Kind { start, key_end, note_end, codes, others });
-        let (kinds, bytes, hasher) = (&self.kinds, &self.bytes, &self.hash);
-        self.table.insert_unique(hash, (low(hash), number), |&(_, number)| {
-            let mut hasher = hasher.build_hasher();
-            if let Some(kind) = kinds.get(number as usize) {
-                hasher.write(&bytes[kind.start..kind.key_end]);
-            }
-            hasher.finish()
-        });
+        self.codes.resize_with(COLUMNS.len(), Codes::default);
+        for (column, code) in self.learned.drain(..) {
+            self.codes[column].push(self.kinds.len(), code);
+            self.columns |= 1 << column;
+        }
+        self.kinds.push(Kind { start, key_end, note_end });
+        self.table.insert_unique(hash, (hash, number), |&(hash, _)| hash);
     }
-}
-
-/// The low half.
-fn low(hash: u64) -> u32 {
-    let [a, b, c, d, ..] = hash.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }
 
 impl SegmentEncoder {
@@ -160,41 +180,77 @@ impl SegmentEncoder {
 
     /// Sets the columns of the row in hand that were learned under `key`, and appends the note
     /// kept with them; `false` if that is not known in this row group.
+    ///
+    /// The columns wait for rows to come, so that each is set for many rows in one go.
     pub fn recall(&mut self, key: &[u8], note: &mut Vec<u8>) -> bool {
-        let Some(kind) = self.recall.find(key) else { return false };
-        if !self.recall_codes(kind.codes) {
-            // A column has given up its dictionary, and with it the codes. What is set already is
-            // right, and stays when it is set again.
-            self.recall.clear();
-            self.recall.off = true;
-            return false;
+        let row = self.group_rows;
+        let recall = &mut self.recall;
+        let Some((number, kind)) = recall.find(key) else { return false };
+        if recall.rows.is_empty() {
+            recall.first_row = row;
+            recall.has_gaps = false;
         }
-        let others = std::mem::take(&mut self.recall.others);
-        for other in others.get(kind.others.0..kind.others.1).unwrap_or_default() {
-            match other {
-                Other::Bool(column, value) => self.bool(*column, *value),
-                Other::List(column, items) => self.list(*column, items.iter().map(Vec::as_slice)),
-            }
-        }
-        self.recall.others = others;
-        note.extend_from_slice(&self.recall.bytes[kind.key_end..kind.note_end]);
+        recall.has_gaps |= recall.rows.len() < row - recall.first_row;
+        recall.rows.resize(row - recall.first_row, NONE);
+        recall.rows.push(number);
+        note.extend_from_slice(&recall.bytes[kind.key_end..kind.note_end]);
         true
     }
 
-    fn recall_codes(&mut self, (start, end): (usize, usize)) -> bool {
-        let row = self.group_rows;
-        let codes = self.recall.codes.get(start..end).unwrap_or_default();
-        codes.iter().all(|known| match self.columns.get_mut(usize::from(known.column)) {
-            Some(Some(Column::Coded(values))) => values.push_code(row, known.code),
-            _ => false,
-        })
+    /// Whether rows wait to set this column.
+    #[inline]
+    pub(super) fn is_behind(&self, column: usize) -> bool {
+        self.recall.columns >> (column % 128) & 1 != 0 && !self.recall.rows.is_empty()
+    }
+
+    /// Sets a column of the rows that wait.
+    #[cold]
+    pub(super) fn catch_up(&mut self, column: usize) {
+        let recall = &mut self.recall;
+        recall.settled.resize(COLUMNS.len(), 0);
+        let end = recall.first_row + recall.rows.len();
+        let start = std::mem::replace(&mut recall.settled[column], end).max(recall.first_row);
+        let kinds = &recall.rows[start - recall.first_row..];
+        let codes = &mut recall.codes_of_rows;
+        let of_column = &recall.codes[column];
+        let is_every_known = !recall.has_gaps && of_column.of_kind.len() == recall.kinds.len();
+        of_column.of_rows(kinds, is_every_known, codes);
+        let is_full = match self.columns.get_mut(column).and_then(Option::as_mut) {
+            Some(Column::Coded(values)) => values.push_codes(start, codes),
+            Some(Column::Buffered(values)) => {
+                let known = (start..).zip(codes.iter()).filter(|(_, code)| **code != NONE);
+                known.fold(false, |is_full, (row, &code)| {
+                    if values.is_bool() {
+                        values.bool(row, code != 0);
+                        return is_full;
+                    }
+                    let list = recall.lists.get(code as usize).map_or(&[][..], Vec::as_slice);
+                    values.list(row, list.iter().map(Vec::as_slice)) | is_full
+                })
+            }
+            None => false,
+        };
+        if is_full {
+            self.full.push(column);
+        }
+    }
+
+    /// Sets all columns of the rows that wait.
+    pub(super) fn catch_up_all(&mut self) {
+        for column in 0..COLUMNS.len() {
+            if self.is_behind(column) {
+                self.catch_up(column);
+            }
+        }
+        self.recall.rows.clear();
     }
 
     /// Sets columns of the row in hand that follow from `key` alone, to be recalled by it.
     pub fn learn<'a>(&'a mut self, key: &'a [u8]) -> Learner<'a> {
-        let start = (self.recall.codes.len(), self.recall.others.len());
+        self.recall.learned.clear();
+        let lists = self.recall.lists.len();
         let is_kept = !self.recall.off && !self.recall.is_full() && key.len() <= KEY_BYTES_MAX;
-        Learner { encoder: self, key, start, is_kept }
+        Learner { encoder: self, key, lists, is_kept }
     }
 }
 
@@ -203,8 +259,8 @@ impl SegmentEncoder {
 pub struct Learner<'a> {
     encoder: &'a mut SegmentEncoder,
     key: &'a [u8],
-    /// Codes and other values kept before.
-    start: (usize, usize),
+    /// Lists kept before.
+    lists: usize,
     is_kept: bool,
 }
 
@@ -216,20 +272,17 @@ impl Learner<'_> {
         set: impl FnOnce(&mut SegmentEncoder),
     ) {
         let row = self.encoder.group_rows;
-        let code = match self.encoder.column(column) {
-            Some(Column::Coded(values)) if self.is_kept && values.is(physical) => {
-                values.code(value)
-            }
-            _ => None,
-        };
-        let (Some(code), Ok(small)) = (code, u8::try_from(column)) else {
+        if let Some(Column::Coded(values)) = self.encoder.column(column)
+            && self.is_kept
+            && values.is(physical)
+            && let Some(code) = values.code(value)
+        {
+            let _ = values.push_codes(row, &[code]);
+            self.encoder.recall.learned.push((column, code));
+        } else {
             self.is_kept = false;
-            return set(self.encoder);
-        };
-        if let Some(Column::Coded(values)) = self.encoder.column(column) {
-            let _ = values.push_code(row, code);
+            set(self.encoder);
         }
-        self.encoder.recall.codes.push(Code { column: small, code });
     }
 
     /// As [`SegmentEncoder::text`].
@@ -252,23 +305,27 @@ impl Learner<'_> {
     /// As [`SegmentEncoder::bool`].
     pub fn bool(&mut self, column: usize, value: bool) {
         self.encoder.bool(column, value);
-        self.encoder.recall.others.push(Other::Bool(column, value));
+        self.encoder.recall.learned.push((column, value.into()));
     }
 
     /// As [`SegmentEncoder::list`].
     pub fn list<'b>(&mut self, column: usize, items: impl IntoIterator<Item = &'b [u8]>) {
         let items: Vec<Vec<u8>> = items.into_iter().map(<[u8]>::to_vec).collect();
         self.encoder.list(column, items.iter().map(Vec::as_slice));
-        self.encoder.recall.others.push(Other::List(column, items));
+        let recall = &mut self.encoder.recall;
+        // At most one a kind and column.
+        let place = u32::try_from(recall.lists.len()).unwrap_or(NONE);
+        recall.learned.push((column, place));
+        recall.lists.push(items);
     }
 
     /// Keeps what was set, and a note to go with it.
     pub fn finish(self, note: &[u8]) {
+        let recall = &mut self.encoder.recall;
         if self.is_kept {
-            self.encoder.recall.insert(self.key, note, self.start);
+            recall.insert(self.key, note);
         } else {
-            self.encoder.recall.codes.truncate(self.start.0);
-            self.encoder.recall.others.truncate(self.start.1);
+            recall.lists.truncate(self.lists);
         }
     }
 }

@@ -32,6 +32,11 @@ impl Valid {
         self.run += 1;
     }
 
+    pub(super) const fn values(&mut self, count: usize) {
+        self.rows += count;
+        self.run += count;
+    }
+
     pub(super) fn pad(&mut self, nulls: usize) {
         if nulls > 0 {
             if self.run > 0 {
@@ -75,11 +80,11 @@ impl Valid {
         if self.nulls == 0 || self.nulls == self.rows {
             hybrid::run(u32::from(self.nulls == 0), self.rows, 1, out);
         } else {
-            let mut levels = Vec::with_capacity(self.rows);
+            let mut bits = BooleanBufferBuilder::new(self.rows);
             for (valid, count) in self.runs() {
-                levels.resize(levels.len() + count, u32::from(valid));
+                bits.append_n(count, valid);
             }
-            hybrid::encode(&levels, 1, out);
+            hybrid::encode_bits(bits.as_slice(), self.rows, out);
         }
         put_length(out, at);
     }
