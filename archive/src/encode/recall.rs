@@ -75,7 +75,11 @@ struct Codes {
 }
 
 impl Codes {
+    /// A kind's code, the first one said counting.
     fn push(&mut self, kind: usize, code: u32) {
+        if self.of_kind.len() > kind {
+            return;
+        }
         self.differ |= self.of_kind.len() != kind || self.of_kind.first().unwrap_or(&code) != &code;
         self.of_kind.resize(kind, NONE);
         self.of_kind.push(code);
