@@ -183,6 +183,7 @@ impl Scanner {
         self.scan_at(Cursor { bytes: record, at: 0, plain, quotes })
     }
 
+    #[inline]
     fn scan_at(&mut self, mut at: Cursor<'_>) -> Result<(), Reject> {
         self.begin();
         if u32::try_from(at.bytes.len()).is_err() {
@@ -469,12 +470,13 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         match self.peek()? {
             b'"' if self.plain => {
-                let mut quotes = self.quotes;
-                let end = quotes.after(self.bytes, start);
+                let before = self.quotes.next;
+                let end = self.quotes.after(self.bytes, start);
                 if self.bytes.get(end) != Some(&b'"') {
+                    self.quotes.next = before;
                     return None;
                 }
-                (self.at, self.quotes) = (end + 1, quotes);
+                self.at = end + 1;
                 Some(self.slot(Kind::Text, start + 1, end))
             }
             b'n' if self.rest().starts_with(b"null") => {
@@ -508,11 +510,12 @@ impl<'a> Cursor<'a> {
             Some(b'f') => self.literal(b"false", Kind::Bool),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'{' | b'[') => {
-                let mut quotes = self.quotes;
-                let Some(end) = nested::end(self.bytes, start, self.plain, &mut quotes) else {
+                let before = self.quotes.next;
+                let Some(end) = nested::end(self.bytes, start, self.plain, &mut self.quotes) else {
+                    self.quotes.next = before;
                     return self.nested_slowly(start);
                 };
-                (self.at, self.quotes) = (end, quotes);
+                self.at = end;
                 Ok(self.slot(Kind::Nested, start, end))
             }
             _ => Err(self.wrong("a value")),

@@ -55,7 +55,7 @@ pub(super) struct Places<'a> {
     /// Where the text begins in what they are counted from.
     base: u32,
     /// Which of them is expected next.
-    next: usize,
+    pub(super) next: usize,
 }
 
 impl<'a> Places<'a> {
@@ -79,7 +79,7 @@ impl<'a> Places<'a> {
             // As expected, unless something was read in another way.
             Some(&[open, close]) if open as usize == start + self.base as usize => {
                 self.next += 2;
-                (close as usize - self.base as usize).min(bytes.len())
+                ((close - self.base) as usize).min(bytes.len())
             }
             _ => self.find(bytes, start + 1),
         }
