@@ -183,6 +183,12 @@ impl SegmentEncoder {
         if self.is_behind(index) {
             self.catch_up(index);
         }
+        self.begun(index)
+    }
+
+    /// A column, whose values of the last rows may wait to be set.
+    #[inline]
+    fn begun(&mut self, index: usize) -> Option<&mut Column> {
         let column = self.columns.get_mut(index)?;
         if column.is_none() {
             match Self::begin_column(index, self.segment) {

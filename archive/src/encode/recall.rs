@@ -156,15 +156,27 @@ impl Recall {
         found
     }
 
-    /// Keeps the kind that was learned.
-    fn insert(&mut self, key: &[u8], note: &[u8]) {
+    /// Notes that a row is of a kind.
+    fn wait(&mut self, row: usize, kind: u32) {
+        if self.rows.is_empty() {
+            self.first_row = row;
+            self.has_gaps = false;
+        }
+        self.has_gaps |= self.rows.len() < row - self.first_row;
+        self.rows.resize(row - self.first_row, NONE);
+        self.rows.push(kind);
+    }
+
+    /// Keeps the kind that was learned, and returns its number.
+    fn insert(&mut self, key: &[u8], note: &[u8]) -> u32 {
         let hash = self.hash_of(key);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let key_end = self.bytes.len();
         self.bytes.extend_from_slice(note);
         let note_end = self.bytes.len();
-        let Ok(number) = u32::try_from(self.kinds.len()) else { return };
+        // There are at most `KINDS_MAX`.
+        let number = u32::try_from(self.kinds.len()).unwrap_or(NONE);
         self.codes.resize_with(COLUMNS.len(), Codes::default);
         for (column, code) in self.learned.drain(..) {
             self.codes[column].push(self.kinds.len(), code);
@@ -172,6 +184,7 @@ impl Recall {
         }
         self.kinds.push(Kind { start, key_end, note_end });
         self.table.insert_unique(hash, (hash, number), |&(hash, _)| hash);
+        number
     }
 }
 
@@ -187,17 +200,9 @@ impl SegmentEncoder {
     ///
     /// The columns wait for rows to come, so that each is set for many rows in one go.
     pub fn recall(&mut self, key: &[u8], note: &mut Vec<u8>) -> bool {
-        let row = self.group_rows;
-        let recall = &mut self.recall;
-        let Some((number, kind)) = recall.find(key) else { return false };
-        if recall.rows.is_empty() {
-            recall.first_row = row;
-            recall.has_gaps = false;
-        }
-        recall.has_gaps |= recall.rows.len() < row - recall.first_row;
-        recall.rows.resize(row - recall.first_row, NONE);
-        recall.rows.push(number);
-        note.extend_from_slice(&recall.bytes[kind.key_end..kind.note_end]);
+        let Some((number, kind)) = self.recall.find(key) else { return false };
+        self.recall.wait(self.group_rows, number);
+        note.extend_from_slice(&self.recall.bytes[kind.key_end..kind.note_end]);
         true
     }
 
@@ -219,16 +224,23 @@ impl SegmentEncoder {
         let of_column = &recall.codes[column];
         let is_every_known = !recall.has_gaps && of_column.of_kind.len() == recall.kinds.len();
         of_column.of_rows(kinds, is_every_known, codes);
+        let codes = std::mem::take(codes);
+        self.set_known(column, start, &codes);
+        self.recall.codes_of_rows = codes;
+    }
+
+    /// Sets a column of rows from `row` on to what these codes stand for.
+    fn set_known(&mut self, column: usize, row: usize, codes: &[u32]) {
         let is_full = match self.columns.get_mut(column).and_then(Option::as_mut) {
-            Some(Column::Coded(values)) => values.push_codes(start, codes),
+            Some(Column::Coded(values)) => values.push_codes(row, codes),
             Some(Column::Buffered(values)) => {
-                let known = (start..).zip(codes.iter()).filter(|(_, code)| **code != NONE);
+                let known = (row..).zip(codes).filter(|(_, code)| **code != NONE);
                 known.fold(false, |is_full, (row, &code)| {
                     if values.is_bool() {
                         values.bool(row, code != 0);
                         return is_full;
                     }
-                    let list = recall.lists.get(code as usize).map_or(&[][..], Vec::as_slice);
+                    let list = self.recall.lists.get(code as usize).map_or(&[][..], Vec::as_slice);
                     values.list(row, list.iter().map(Vec::as_slice)) | is_full
                 })
             }
@@ -269,67 +281,82 @@ pub struct Learner<'a> {
 }
 
 impl Learner<'_> {
-    fn coded(
-        &mut self,
-        column: usize,
-        (physical, value): (Physical, &[u8]),
-        set: impl FnOnce(&mut SegmentEncoder),
-    ) {
-        let row = self.encoder.group_rows;
-        if let Some(Column::Coded(values)) = self.encoder.column(column)
-            && self.is_kept
-            && values.is(physical)
-            && let Some(code) = values.code(value)
-        {
-            let _ = values.push_codes(row, &[code]);
-            self.encoder.recall.learned.push((column, code));
-        } else {
-            self.is_kept = false;
-            set(self.encoder);
+    /// Notes what a column is set to; `false` if that is no longer done.
+    fn note(&mut self, column: usize, code: impl FnOnce(&mut Column) -> Option<u32>) -> bool {
+        let code = match self.encoder.begun(column) {
+            Some(column) if self.is_kept => code(column),
+            _ => None,
+        };
+        match code {
+            Some(code) => self.encoder.recall.learned.push((column, code)),
+            None => self.give_up(),
         }
+        code.is_some()
+    }
+
+    /// Sets what was noted, and notes nothing more.
+    fn give_up(&mut self) {
+        self.is_kept = false;
+        let row = self.encoder.group_rows;
+        for (column, code) in std::mem::take(&mut self.encoder.recall.learned) {
+            let _ = self.encoder.column(column);
+            self.encoder.set_known(column, row, &[code]);
+        }
+        self.encoder.recall.lists.truncate(self.lists);
+    }
+
+    fn code(&mut self, column: usize, physical: Physical, value: &[u8]) -> bool {
+        self.note(column, |column| match column {
+            Column::Coded(values) if values.is(physical) => values.code(value),
+            _ => None,
+        })
     }
 
     /// As [`SegmentEncoder::text`].
     pub fn text(&mut self, column: usize, value: &[u8]) {
-        self.coded(column, (Physical::Text, value), |encoder| encoder.text(column, value));
+        if !self.code(column, Physical::Text, value) {
+            self.encoder.text(column, value);
+        }
     }
 
     /// As [`SegmentEncoder::int32`].
     pub fn int32(&mut self, column: usize, value: i32) {
-        let bytes = value.to_le_bytes();
-        self.coded(column, (Physical::Int32, &bytes), |encoder| encoder.int32(column, value));
+        if !self.code(column, Physical::Int32, &value.to_le_bytes()) {
+            self.encoder.int32(column, value);
+        }
     }
 
     /// As [`SegmentEncoder::int64`].
     pub fn int64(&mut self, column: usize, value: i64) {
-        let bytes = value.to_le_bytes();
-        self.coded(column, (Physical::Int64, &bytes), |encoder| encoder.int64(column, value));
+        if !self.code(column, Physical::Int64, &value.to_le_bytes()) {
+            self.encoder.int64(column, value);
+        }
     }
 
     /// As [`SegmentEncoder::bool`].
     pub fn bool(&mut self, column: usize, value: bool) {
-        self.encoder.bool(column, value);
-        self.encoder.recall.learned.push((column, value.into()));
+        if !self.note(column, |_| Some(value.into())) {
+            self.encoder.bool(column, value);
+        }
     }
 
     /// As [`SegmentEncoder::list`].
     pub fn list<'b>(&mut self, column: usize, items: impl IntoIterator<Item = &'b [u8]>) {
         let items: Vec<Vec<u8>> = items.into_iter().map(<[u8]>::to_vec).collect();
-        self.encoder.list(column, items.iter().map(Vec::as_slice));
-        let recall = &mut self.encoder.recall;
-        // At most one a kind and column.
-        let place = u32::try_from(recall.lists.len()).unwrap_or(NONE);
-        recall.learned.push((column, place));
-        recall.lists.push(items);
+        let place = u32::try_from(self.encoder.recall.lists.len()).ok();
+        if self.note(column, |_| place) {
+            self.encoder.recall.lists.push(items);
+        } else {
+            self.encoder.list(column, items.iter().map(Vec::as_slice));
+        }
     }
 
     /// Keeps what was set, and a note to go with it.
     pub fn finish(self, note: &[u8]) {
-        let recall = &mut self.encoder.recall;
         if self.is_kept {
-            recall.insert(self.key, note);
-        } else {
-            recall.lists.truncate(self.lists);
+            let recall = &mut self.encoder.recall;
+            let kind = recall.insert(self.key, note);
+            recall.wait(self.encoder.group_rows, kind);
         }
     }
 }
