@@ -395,6 +395,13 @@ impl SegmentEncoder {
         let rows = std::mem::take(&mut self.group_rows);
         self.look_up_at = self.waiting_rows;
         self.recall.clear();
+        let bytes = self.columns.iter().flatten().map(|column| match column {
+            Column::Coded(values) => values.encoded_bytes(),
+            Column::Buffered(_) => 0,
+        });
+        // Growing step by step would copy it as often.
+        let bytes = bytes.sum();
+        self.file.inner_mut().reserve(bytes);
         let mut group = self.file.next_row_group()?;
         let none = COLUMNS.iter().map(|_| None).collect();
         let columns = std::mem::replace(&mut self.columns, none);

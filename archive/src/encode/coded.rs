@@ -260,20 +260,38 @@ impl CodedChunk {
         let next = self.rows + self.valid.rows();
         let set = next.saturating_sub(row).min(all.len());
         (row, all) = (row + set, &all[set..]);
-        for some in all.chunk_by(|&a, &b| (a == NONE) == (b == NONE)) {
-            if some.first() != Some(&NONE) {
-                self.valid.pad(row - self.rows - self.valid.rows());
-                self.valid.values(some.len());
-                match &mut self.values {
-                    Values::Coded(codes) => codes.extend_from_slice(some),
-                    Values::Plain(plain) => some.iter().for_each(|&code| {
-                        let _ = self.physical.push(plain, self.dictionary.value(code));
-                    }),
+        if !all.contains(&NONE) {
+            self.push_known(row, all);
+        } else if all.iter().any(|&code| code != NONE) {
+            for some in all.chunk_by(|&a, &b| (a == NONE) == (b == NONE)) {
+                if some.first() != Some(&NONE) {
+                    self.push_known(row, some);
                 }
+                row += some.len();
             }
-            row += some.len();
         }
         matches!(&self.values, Values::Plain(plain) if plain.len() >= PLAIN_PAGE_BYTES)
+    }
+
+    /// Sets the values of rows that have none yet.
+    fn push_known(&mut self, row: usize, known: &[u32]) {
+        if known.is_empty() {
+            return;
+        }
+        self.valid.pad(row - self.rows - self.valid.rows());
+        self.valid.values(known.len());
+        match &mut self.values {
+            Values::Coded(codes) => codes.extend_from_slice(known),
+            Values::Plain(plain) => known.iter().for_each(|&code| {
+                let _ = self.physical.push(plain, self.dictionary.value(code));
+            }),
+        }
+    }
+
+    /// Bytes the column has so far in the file, about.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        let pages: usize = self.pages.iter().map(|page| page.bytes.len()).sum();
+        pages + self.dictionary.plain.len()
     }
 
     /// Values that came before are coded before.

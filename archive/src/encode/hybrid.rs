@@ -18,7 +18,7 @@ pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
     let (mut packed, mut at) = (0, 0);
     while at < values.len() {
         let value = values[at];
-        let length = values[at..].iter().take_while(|&&next| next == value).count();
+        let length = run_length(&values[at..], value);
         if length >= GROUP {
             pack(&values[packed..at], width, out);
             run(value, length, width, out);
@@ -29,6 +29,21 @@ pub(super) fn encode(values: &[u32], width: u8, out: &mut Vec<u8>) {
         }
     }
     pack(&values[packed..], width, out);
+}
+
+/// How many values at the begin are this one.
+fn run_length(values: &[u32], value: u32) -> usize {
+    // Runs are short or very long; the long ones are compared many values at a time.
+    const MANY: usize = 64;
+    let is_one = |some: &[u32]| some.iter().fold(0, |bits, next| bits | (next ^ value)) == 0;
+    let (chunks, _) = values.as_chunks::<MANY>();
+    let start = match values.get(..GROUP) {
+        Some(group) if is_one(group) => {
+            MANY * chunks.iter().take_while(|some| is_one(*some)).count()
+        }
+        _ => 0,
+    };
+    start + values[start..].iter().take_while(|&&next| next == value).count()
 }
 
 /// Appends `count` values of one bit each, the lowest bit of each byte first.

@@ -359,10 +359,14 @@ impl Slot {
 
     /// The value as it stands in the record, quotes included.
     pub fn json(self, record: &[u8]) -> &[u8] {
-        match self.kind {
-            Kind::Text | Kind::Escaped => &record[self.start as usize - 1..self.end as usize + 1],
-            _ => self.bytes(record),
-        }
+        &record[self.place()]
+    }
+
+    /// Where it stands, quotes included.
+    #[inline]
+    pub fn place(self) -> Range<usize> {
+        let quote = usize::from(matches!(self.kind, Kind::Text | Kind::Escaped));
+        self.start as usize - quote..self.end as usize + quote
     }
 
     /// A string's content with escapes resolved; `None` if the slot is no string.

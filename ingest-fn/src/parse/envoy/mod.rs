@@ -206,11 +206,19 @@ impl EnvoyParser {
             Shape::Default => &keys::OF_KIND[..keys::DEFAULT_OF_KIND],
             _ => keys::OF_KIND,
         };
+        // Values that stand side by side are taken in one piece, and with it the keys in between:
+        // there is room for nothing else. No JSON has a zero byte in it.
+        let (mut from, mut to) = (0, 0);
         for &of_kind in keys {
-            // No JSON has a zero byte in it.
-            key.push(0);
-            key.extend_from_slice(self.scanner.slot(of_kind).json(record));
+            let place = self.scanner.slot(of_kind).place();
+            if place.start != to + 1 + self.scanner.literal(of_kind).len() || to == 0 {
+                key.extend_from_slice(&record[from..to]);
+                key.push(0);
+                from = place.start;
+            }
+            to = place.end;
         }
+        key.extend_from_slice(&record[from..to]);
     }
 
     /// Writes the columns that follow from the record's kind alone.

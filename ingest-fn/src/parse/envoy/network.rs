@@ -31,13 +31,10 @@ pub(super) struct Address<'a> {
 
 /// Splits `ip:port`; `None` for anything else, as `unix://…`.
 pub(super) fn split_address(text: &[u8]) -> Option<Address<'_>> {
-    let colon = memchr::memrchr(b':', text)?;
+    let colon = text.iter().rposition(|&byte| byte == b':')?;
     let (host, port) = (&text[..colon], &text[colon + 1..]);
-    if port.is_empty() || !port.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
     let canonical_port = port == b"0" || !port.starts_with(b"0");
-    let port: u16 = std::str::from_utf8(port).ok()?.parse().ok()?;
+    let port = port_number(port)?;
     let bracketed = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
     if let Some(inside) = bracketed {
         let ip = std::str::from_utf8(inside).ok()?.parse::<Ipv6Addr>().ok()?.to_string();
@@ -48,6 +45,15 @@ pub(super) fn split_address(text: &[u8]) -> Option<Address<'_>> {
         return None;
     }
     Some(Address { ip: Cow::Borrowed(host), port, exact: canonical_port })
+}
+
+/// A port's number.
+fn port_number(digits: &[u8]) -> Option<u16> {
+    let first = digits.first().filter(|byte| byte.is_ascii_digit())?;
+    digits[1..].iter().try_fold(u16::from(first - b'0'), |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// Whether a text is an IPv4 address in its only form: four numbers below 256 without leading
