@@ -86,7 +86,7 @@ pub(in crate::parse) use keys;
 #[derive(Debug)]
 pub struct Keys {
     names: &'static [&'static str],
-    literals: Vec<Vec<u8>>,
+    literals: Vec<Literal>,
     sorted: Vec<u8>,
     /// For each length, the first bytes of names, six bits of each: most keys that are not known
     /// are told by these. Long ones share the last place.
@@ -100,7 +100,7 @@ impl Keys {
     pub fn new(names: &'static [&'static str]) -> Self {
         let mut sorted: Vec<u8> = (0..=u8::MAX).take(names.len()).collect();
         sorted.sort_by_key(|&i| names[usize::from(i)]);
-        let literals = names.iter().map(|name| format!("\"{name}\":").into_bytes()).collect();
+        let literals = names.iter().map(|name| Literal::of(name)).collect();
         let mut begins = [0; LENGTHS];
         for name in names {
             begins[name.len().min(LENGTHS - 1)] |= begin_of(name.as_bytes());
@@ -116,6 +116,48 @@ impl Keys {
             .binary_search_by(|&i| self.names[usize::from(i)].as_bytes().cmp(key))
             .ok()
             .map(|at| usize::from(self.sorted[at]))
+    }
+}
+
+/// Words in which nearly every key fits, with its quotes and its colon.
+const WORDS: usize = 5;
+
+/// A key as it stands before its value, in quotes, with a colon.
+#[derive(Debug)]
+struct Literal {
+    text: Vec<u8>,
+    /// The same in whole words, and which of their bits count: keys of any length are compared
+    /// without asking how long they are.
+    words: [(u64, u64); WORDS],
+}
+
+impl Literal {
+    fn of(name: &str) -> Self {
+        let text = format!("\"{name}\":").into_bytes();
+        let mut words = [(0, 0); WORDS];
+        for (word, eight) in words.iter_mut().zip(text.chunks(8)) {
+            let of = |byte: fn(u8) -> u8| {
+                eight.iter().rev().fold(0u64, |word, &one| word << 8 | u64::from(byte(one)))
+            };
+            *word = (of(|byte| byte), of(|_| u8::MAX));
+        }
+        Self { text, words }
+    }
+
+    /// Whether a text begins with it.
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<{ 8 * WORDS }>() {
+            Some(begin) if self.text.len() <= 8 * WORDS => {
+                let (found, _) = begin.as_chunks::<8>();
+                let wrong =
+                    found.iter().zip(&self.words).fold(0, |wrong, (found, (word, bits))| {
+                        wrong | ((u64::from_le_bytes(*found) ^ word) & bits)
+                    });
+                wrong == 0
+            }
+            _ => begins_with(text, &self.text),
+        }
     }
 }
 
@@ -243,7 +285,7 @@ impl Scanner {
     fn predicted(&self, at: &Cursor<'_>, previous: usize) -> Option<(usize, usize)> {
         self.followers[previous].iter().take_while(|&&key| key != NO_KEY).find_map(|&key| {
             let literal = &self.keys.literals[usize::from(key)];
-            begins_with(at.rest(), literal).then_some((usize::from(key), literal.len()))
+            literal.begins(at.rest()).then_some((usize::from(key), literal.text.len()))
         })
     }
 
@@ -343,7 +385,7 @@ impl Scanner {
 
     /// A known key as it stands before its value: in quotes, with a colon.
     pub fn literal(&self, key: usize) -> &[u8] {
-        &self.keys.literals[key]
+        &self.keys.literals[key].text
     }
 }
 
@@ -401,6 +443,25 @@ pub(super) fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
     }
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+}
+
+/// Where the digits that begin at `at` end, found eight at a time.
+#[inline]
+fn behind_digits(bytes: &[u8], mut at: usize) -> usize {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const ABOVE_NINE: u64 = u64::from_ne_bytes([0x80 - 10; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let values = u64::from_le_bytes(*eight) ^ ZEROS;
+        // The top bit of each byte that is no digit; bytes behind the first may be marked as well.
+        let others = (values.wrapping_add(ABOVE_NINE) | values) & TOPS;
+        if others != 0 {
+            return at + (others.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 #[inline]
@@ -488,8 +549,7 @@ impl<'a> Cursor<'a> {
                 Some(self.slot(Kind::Null, start, self.at))
             }
             b'1'..=b'9' => {
-                let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let end = start + digits;
+                let end = behind_digits(self.bytes, start);
                 if !matches!(self.bytes.get(end), Some(b',' | b'}')) {
                     return None;
                 }
