@@ -112,13 +112,13 @@ pub struct SegmentEncoder {
     look_up_at: usize,
     /// Columns that have enough to be looked at.
     full: Vec<usize>,
-    /// Columns with one value in every row that has no other, and the value.
+    /// Columns with a value in every row that sets none, and the value.
     constants: Vec<(usize, Constant)>,
     /// What rows of a kind have in common.
     recall: Recall,
 }
 
-/// A value that all rows of a segment share.
+/// A value of all rows of a segment that set none.
 #[derive(Debug, Clone)]
 pub enum Constant {
     /// For a text column.
@@ -127,6 +127,8 @@ pub enum Constant {
     Int32(i32),
     /// For a 64-bit or timestamp column.
     Int64(i64),
+    /// For a 64-bit column by deltas: the row's number in the segment, from 0.
+    RowNumber,
 }
 
 #[derive(Debug)]
@@ -191,7 +193,7 @@ impl SegmentEncoder {
     fn begun(&mut self, index: usize) -> Option<&mut Column> {
         let column = self.columns.get_mut(index)?;
         if column.is_none() {
-            match Self::begin_column(index, self.segment) {
+            match Self::begin_column(index, self.segment, &self.constants) {
                 Ok(begun) => *column = begun,
                 Err(e) => self.failure = Some(e),
             }
@@ -200,9 +202,29 @@ impl SegmentEncoder {
     }
 
     #[cold]
-    fn begin_column(index: usize, segment: SegmentId) -> Result<Option<Column>, ParquetError> {
+    fn begin_column(
+        index: usize,
+        segment: SegmentId,
+        constants: &[(usize, Constant)],
+    ) -> Result<Option<Column>, ParquetError> {
         let Some(column) = COLUMNS.get(index) else { return Ok(None) };
-        let coded = |physical| Column::Coded(Box::new(CodedChunk::new(physical, segment.seed())));
+        let constant = constants.iter().find(|(column, _)| *column == index);
+        let coded = |physical| {
+            let mut values = CodedChunk::new(physical, segment.seed());
+            match constant {
+                Some((_, Constant::Text(text))) if physical == Physical::Text => {
+                    values.default_to(text.as_bytes());
+                }
+                Some((_, Constant::Int32(number))) if physical == Physical::Int32 => {
+                    values.default_to(&number.to_le_bytes());
+                }
+                Some((_, Constant::Int64(number))) if physical == Physical::Int64 => {
+                    values.default_to(&number.to_le_bytes());
+                }
+                _ => {}
+            }
+            Column::Coded(Box::new(values))
+        };
         Ok(Some(match column.kind {
             _ if DELTA.contains(&column.name) => Column::Buffered(Box::new(Buffered::new(column)?)),
             ColumnType::Utf8 if NO_DICTIONARY.contains(&column.name) => {
@@ -270,32 +292,25 @@ impl SegmentEncoder {
         }
     }
 
-    /// Gives every row of the segment the same value in a column that no row sets. It costs
-    /// nothing a row.
+    /// Gives every row of the segment that sets none a value in a column. It costs nothing a row.
+    /// To be said before the first row.
     pub fn constant(&mut self, column: usize, value: Constant) {
         self.constants.push((column, value));
     }
 
-    /// Fills the constant columns up to the row in hand.
+    /// Begins the constant columns, which then have a value up to the row in hand.
     fn fill_constants(&mut self) {
         let row = self.group_rows;
-        let constants = std::mem::take(&mut self.constants);
-        for (column, value) in &constants {
-            let Some(Column::Coded(values)) = self.column(*column) else { continue };
-            match value {
-                Constant::Text(text) if values.is(Physical::Text) => {
-                    values.fill(row, text.as_bytes());
-                }
-                Constant::Int32(number) if values.is(Physical::Int32) => {
-                    values.fill(row, &number.to_le_bytes());
-                }
-                Constant::Int64(number) if values.is(Physical::Int64) => {
-                    values.fill(row, &number.to_le_bytes());
-                }
-                _ => {}
+        let first = self.rows - row as u64;
+        for at in 0..self.constants.len() {
+            let (column, ref value) = self.constants[at];
+            let is_number = matches!(value, Constant::RowNumber);
+            if let Some(Column::Buffered(values)) = self.column(column)
+                && is_number
+            {
+                values.number(row, first);
             }
         }
-        self.constants = constants;
     }
 
     fn buffered(&mut self, column: usize) -> Option<&mut Buffered> {

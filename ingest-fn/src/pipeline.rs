@@ -364,7 +364,7 @@ impl DeliveryBuilder {
         };
         let segment = self.segments.of(date, &self.config)?;
         self.parser.fill_text(line, &self.text_record, read, &mut segment.rows);
-        end_row(segment, &self.config)?;
+        segment.rows.end_row()?;
         Ok(Ok(1))
     }
 
@@ -376,7 +376,7 @@ impl DeliveryBuilder {
         };
         let segment = self.segments.of(date, &self.config)?;
         self.parser.fill(record, time, &mut segment.rows);
-        end_row(segment, &self.config)?;
+        segment.rows.end_row()?;
         Ok(Ok(1))
     }
 
@@ -434,7 +434,7 @@ impl DeliveryBuilder {
     fn write_one(&mut self, event: &Event, date: EventDate) -> Result<(), IngestError> {
         let segment = self.segments.of(date, &self.config)?;
         event.write(&mut segment.rows);
-        end_row(segment, &self.config)
+        Ok(segment.rows.end_row()?)
     }
 
     /// The date of an event that can be written beside those of this record before it, which began
@@ -557,20 +557,14 @@ fn set_constants(
     rows.constant(fields::INGEST_TIME, Constant::Int64(received_at_micros));
     rows.constant(fields::TRANSPORT, Constant::Text(config.transport.clone()));
     rows.constant(fields::SCHEMA_VERSION, Constant::Int32(SCHEMA_VERSION));
+    rows.constant(fields::SEGMENT_ROW, Constant::RowNumber);
+    if let Some(cluster) = &config.cluster {
+        // A record that names its cluster knows better.
+        rows.constant(fields::K8S_CLUSTER, Constant::Text(cluster.clone()));
+    }
     if let Some(place) = &config.transport_ref {
         rows.constant(fields::TRANSPORT_REF, Constant::Text(place.clone()));
     }
-}
-
-/// Sets what the delivery adds to a row, and ends it.
-fn end_row(segment: &mut Segment, config: &SourceConfig) -> Result<(), IngestError> {
-    let rows = &mut segment.rows;
-    if let Some(cluster) = &config.cluster {
-        // A record that names its cluster knows better.
-        rows.text(fields::K8S_CLUSTER, cluster.as_bytes());
-    }
-    rows.int64(fields::SEGMENT_ROW, i64::try_from(rows.rows()).unwrap_or(i64::MAX));
-    Ok(rows.end_row()?)
 }
 
 /// The text of an event of several, as it was or as it is made again; none if it has more than

@@ -166,6 +166,14 @@ impl Buffered {
         }
     }
 
+    /// Numbers the rows up to `row` that have no value yet; `first` is the number of the row
+    /// group's first row.
+    pub(super) fn number(&mut self, row: usize, first: u64) {
+        for row in self.rows + self.valid.rows()..row {
+            self.int64(row, i64::try_from(first + row as u64).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Whether the values are booleans.
     pub(super) const fn is_bool(&self) -> bool {
         matches!(self.values, Values::Bool(_))

@@ -110,6 +110,8 @@ pub(super) struct CodedChunk {
     dictionary: Dictionary,
     values: Values,
     waiting: Waiting,
+    /// The value of rows that set none.
+    default: Option<Box<[u8]>>,
     /// Codes of values are kept elsewhere.
     is_code_known: bool,
     pages: Vec<DataPage>,
@@ -186,6 +188,7 @@ impl CodedChunk {
             dictionary: Dictionary::new(physical, seed),
             values: Values::Coded(Vec::new()),
             waiting: Waiting::default(),
+            default: None,
             is_code_known: false,
             pages: Vec::new(),
             bloom: None,
@@ -225,7 +228,7 @@ impl CodedChunk {
             if row < next {
                 return false;
             }
-            self.valid.pad(row - next);
+            self.skip(row - next);
         }
         self.valid.value();
         if let Values::Plain(plain) = &mut self.values
@@ -256,7 +259,6 @@ impl CodedChunk {
     /// Sets the values of rows from `row` on by their codes, [`NONE`] for a row without a value;
     /// returns whether the page in hand is to be finished. A row keeps its first value.
     pub(super) fn push_codes(&mut self, mut row: usize, mut all: &[u32]) -> bool {
-        self.look_up_waiting();
         let next = self.rows + self.valid.rows();
         let set = next.saturating_sub(row).min(all.len());
         (row, all) = (row + set, &all[set..]);
@@ -278,7 +280,8 @@ impl CodedChunk {
         if known.is_empty() {
             return;
         }
-        self.valid.pad(row - self.rows - self.valid.rows());
+        self.skip(row - self.rows - self.valid.rows());
+        self.look_up_waiting();
         self.valid.values(known.len());
         match &mut self.values {
             Values::Coded(codes) => codes.extend_from_slice(known),
@@ -302,12 +305,20 @@ impl CodedChunk {
         }
     }
 
-    /// Gives the rows up to `row` that have none yet this value.
-    pub(super) fn fill(&mut self, row: usize, value: &[u8]) {
-        let missing = row.saturating_sub(self.rows + self.valid.rows());
-        for _ in 0..missing {
-            self.valid.value();
-            self.waiting.push(value);
+    /// Gives every row that sets none this value.
+    pub(super) fn default_to(&mut self, value: &[u8]) {
+        self.default = Some(value.into());
+    }
+
+    /// Leaves rows without a value of their own.
+    fn skip(&mut self, rows: usize) {
+        let Some(default) = self.default.as_deref().filter(|_| rows > 0) else {
+            return self.valid.pad(rows);
+        };
+        self.valid.values(rows);
+        self.waiting.push(default);
+        if let Some(repeats) = self.waiting.repeats.last_mut() {
+            *repeats += u32::try_from(rows - 1).unwrap_or(u32::MAX);
         }
     }
 
@@ -360,7 +371,7 @@ impl CodedChunk {
         nullable: bool,
         compressor: &mut Compressor,
     ) -> Result<(), ParquetError> {
-        self.valid.pad(row - self.rows - self.valid.rows());
+        self.skip(row - self.rows - self.valid.rows());
         let rows = self.valid.rows();
         if rows == 0 {
             return Ok(());
