@@ -24,6 +24,7 @@ use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Event, Events};
 use crate::parse::json::Quotes;
 use crate::parse::shippers::record_length;
+use crate::parse::template::{Look, Templates};
 use crate::parse::{SourceFormat, fields};
 use crate::redact::{Counts, Redactor, Rules};
 use crate::reject::{Reason, RecordPlace, Reject, RejectExample, Rejects};
@@ -106,6 +107,7 @@ pub struct DeliveryBuilder {
     units: Vec<Unit>,
     marks: Marks,
     parser: EnvoyParser,
+    templates: Templates,
     /// An Envoy text line as JSON.
     text_record: Vec<u8>,
     /// Every record takes the long way, against which tests hold the short ones.
@@ -184,6 +186,7 @@ impl DeliveryBuilder {
         let delivery = DeliveryId::of_units(&units);
         let redactor = Redactor::new(&config.redaction);
         let dispatcher = Dispatcher::redacting(&config.redaction);
+        let seed = SegmentId::of(delivery, EventDate::of_micros(received_at_micros)).seed();
         let rejects = Rejects::new(delivery, config.transport_ref.clone(), received_at_micros);
         Ok(Self {
             config,
@@ -193,6 +196,7 @@ impl DeliveryBuilder {
             units: Vec::new(),
             marks: Marks::new(),
             parser: EnvoyParser::new(),
+            templates: Templates::new(seed),
             text_record: Vec::new(),
             #[cfg(test)]
             only_dispatcher: false,
@@ -301,6 +305,11 @@ impl DeliveryBuilder {
                 return Ok(Err(Reject::new(Reason::NotUtf8, "expected UTF-8, found other bytes")));
             }
             if self.takes_short_ways()
+                && let Look::Known(time, kind) = self.template_of(record)
+            {
+                return self.templated(record, time, kind);
+            }
+            if self.takes_short_ways()
                 && self.is_envoy_text(record)
                 && let Some(read) = self.parser.read_text(record, &mut self.text_record)
             {
@@ -352,6 +361,46 @@ impl DeliveryBuilder {
             && text::detects(record)
     }
 
+    /// Looks for the template of a line of text, and learns it once it is known to be of use.
+    fn template_of(&mut self, record: &[u8]) -> Look {
+        let found = self.templates.look(record);
+        let Look::Learnable(kind) = found else { return found };
+        let context = self.context();
+        let (dispatcher, events) = (&mut self.dispatcher, &mut self.events);
+        let format = self.config.format;
+        let found = self.templates.learn(record, kind, |line, event| {
+            events.clear();
+            let parsed = dispatcher.parse(format, line, &context, events);
+            match events.all_mut() {
+                [one] if parsed.is_ok() && dispatcher.take_rejected().is_empty() => {
+                    std::mem::swap(one, event);
+                    true
+                }
+                _ => false,
+            }
+        });
+        // What was learned from is no part of the record.
+        let _ = dispatcher.take_rejected();
+        found
+    }
+
+    /// A line of text whose template is known.
+    fn templated(
+        &mut self,
+        line: &[u8],
+        time: i64,
+        kind: usize,
+    ) -> Result<Result<u64, Reject>, IngestError> {
+        let date = match self.date_at(time, &[]) {
+            Ok(date) => date,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let segment = self.segments.of(date, &self.config)?;
+        self.templates.write(line, kind, &mut segment.rows);
+        end_row(segment, &self.config)?;
+        Ok(Ok(1))
+    }
+
     /// An Envoy text line that was read.
     fn envoy_text(
         &mut self,
@@ -380,15 +429,20 @@ impl DeliveryBuilder {
         Ok(Ok(1))
     }
 
-    /// A record of any format, with all of its events.
-    fn other(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
-        let context = Context {
+    /// What is known of a record that was looked at.
+    fn context(&self) -> Context<'static> {
+        Context {
             received_at_micros: self.received_at_micros,
             plain: self.marks.plain,
             quotes: Quotes::of(record, self.marks.quotes()),
             looked_at: self.config.format != SourceFormat::OtlpProtobuf,
             ..Context::default()
-        };
+        }
+    }
+
+    /// A record of any format, with all of its events.
+    fn other(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
+        let context = self.context();
         self.events.clear();
         let parsed = self.dispatcher.parse(self.config.format, record, &context, &mut self.events);
         if let Err(reject) = parsed {

@@ -59,6 +59,15 @@ enum Value {
     List(usize),
 }
 
+/// A value that a column is set to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cell<'a> {
+    Text(&'a [u8]),
+    Int(i64),
+    Bool(bool),
+    List(Vec<&'a [u8]>),
+}
+
 /// One event in memory. Its buffers are used again for the next one.
 #[derive(Debug)]
 pub struct Event {
@@ -181,6 +190,31 @@ impl Event {
             }
         }
         None
+    }
+
+    /// The columns that are set, and to what, in the order in which they were.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (usize, Cell<'_>)> {
+        self.cells.iter().map(|&(column, value)| (column, self.cell_of(column, value)))
+    }
+
+    /// What a column is set to.
+    pub(crate) fn cell(&self, column: usize) -> Option<Cell<'_>> {
+        self.value(column).map(|value| self.cell_of(column, value))
+    }
+
+    fn cell_of(&self, column: usize, value: Value) -> Cell<'_> {
+        match value {
+            Value::Text(start, end) => Cell::Text(self.buffer.get(start..end).unwrap_or_default()),
+            Value::Int(number) => Cell::Int(number),
+            Value::Bool(value) => Cell::Bool(value),
+            Value::List(_) => Cell::List(self.list_of(column).unwrap_or_default()),
+        }
+    }
+
+    /// Whether another event has the same values, whatever their order.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.set == other.set
+            && self.cells().all(|(column, cell)| other.cell(column).as_ref() == Some(&cell))
     }
 
     /// Event time in microseconds, if it is set.

@@ -20,6 +20,7 @@ mod ocsf;
 pub mod otlp;
 mod quote;
 pub mod shippers;
+pub(crate) mod template;
 pub mod time;
 pub mod tls;
 pub mod ztunnel;
