@@ -648,10 +648,21 @@ fn whole_line<'a>(unit: &UnitBytes<'a>, offset: usize, length: usize) -> (usize,
     (start, &unit.bytes[start..end])
 }
 
-/// Whether a line may be the first piece of one that a container runtime has split: it begins with
-/// a time, or as Docker's JSON does. Others are spared the closer look.
+/// Whether a line may be the first piece of one that a container runtime has split: it begins as
+/// Docker's JSON does, or a tag that is not `F` stands behind a time and a stream. Others are
+/// spared the closer look.
 fn may_be_split(text: &[u8]) -> bool {
-    text.first().is_some_and(u8::is_ascii_digit) || text.starts_with(b"{\"log\"")
+    /// A time has 35 bytes at most.
+    const TIME_BYTES: usize = 64;
+    if !text.first().is_some_and(u8::is_ascii_digit) {
+        return text.starts_with(b"{\"log\"");
+    }
+    let near = text.get(..TIME_BYTES).unwrap_or(text);
+    let stream = near.iter().position(|&byte| byte == b' ').and_then(|at| text.get(at + 1..));
+    stream.is_some_and(|rest| {
+        let is_stream = rest.starts_with(b"stdout ") || rest.starts_with(b"stderr ");
+        is_stream && rest.get(b"stdout ".len()) != Some(&b'F')
+    })
 }
 
 /// The records of a unit: offset, bytes without the line end, and whether it is a whole record.
