@@ -249,9 +249,9 @@ fn varied(lines: &[String], seed: u64) -> Vec<String> {
             let mut bytes = line.clone().into_bytes();
             // The date stays, as a delivery has few of them.
             let start = bytes.len().min(48);
-            for at in start..bytes.len() {
-                if bytes[at].is_ascii_digit() && below(3) == 0 {
-                    bytes[at] = b"0123456789"[below(10)];
+            for byte in &mut bytes[start..] {
+                if byte.is_ascii_digit() && below(3) == 0 {
+                    *byte = b"0123456789"[below(10)];
                 }
             }
             if round % 4 == 3 {
