@@ -365,9 +365,9 @@ impl DeliveryBuilder {
     fn template_of(&mut self, record: &[u8]) -> Look {
         let found = self.templates.look(record);
         let Look::Learnable(kind) = found else { return found };
-        let context = self.context();
-        let (dispatcher, events) = (&mut self.dispatcher, &mut self.events);
         let format = self.config.format;
+        let context = context(record, format, &self.marks, self.received_at_micros);
+        let (dispatcher, events) = (&mut self.dispatcher, &mut self.events);
         let found = self.templates.learn(record, kind, |line, event| {
             events.clear();
             let parsed = dispatcher.parse(format, line, &context, events);
@@ -397,7 +397,7 @@ impl DeliveryBuilder {
         };
         let segment = self.segments.of(date, &self.config)?;
         self.templates.write(line, kind, &mut segment.rows);
-        end_row(segment, &self.config)?;
+        segment.rows.end_row()?;
         Ok(Ok(1))
     }
 
@@ -429,22 +429,12 @@ impl DeliveryBuilder {
         Ok(Ok(1))
     }
 
-    /// What is known of a record that was looked at.
-    fn context(&self) -> Context<'static> {
-        Context {
-            received_at_micros: self.received_at_micros,
-            plain: self.marks.plain,
-            quotes: Quotes::of(record, self.marks.quotes()),
-            looked_at: self.config.format != SourceFormat::OtlpProtobuf,
-            ..Context::default()
-        }
-    }
-
     /// A record of any format, with all of its events.
     fn other(&mut self, record: &[u8]) -> Result<Result<u64, Reject>, IngestError> {
-        let context = self.context();
+        let format = self.config.format;
+        let context = context(record, format, &self.marks, self.received_at_micros);
         self.events.clear();
-        let parsed = self.dispatcher.parse(self.config.format, record, &context, &mut self.events);
+        let parsed = self.dispatcher.parse(format, record, &context, &mut self.events);
         if let Err(reject) = parsed {
             return Ok(Err(reject));
         }
@@ -597,6 +587,22 @@ impl DeliveryBuilder {
         };
         manifest.check().map_err(archive::error::ArchiveError::from)?;
         Ok(Delivery { manifest, files, quarantine, reject_examples })
+    }
+}
+
+/// What is known of a record that was looked at.
+fn context<'a>(
+    record: &'a [u8],
+    format: SourceFormat,
+    marks: &'a Marks,
+    received_at_micros: i64,
+) -> Context<'a> {
+    Context {
+        received_at_micros,
+        plain: marks.plain,
+        quotes: Quotes::of(record, marks.quotes()),
+        looked_at: format != SourceFormat::OtlpProtobuf,
+        ..Context::default()
     }
 }
 
