@@ -396,9 +396,7 @@ impl SegmentEncoder {
         }
         let row = self.group_rows;
         match self.columns.get_mut(column).and_then(Option::as_mut) {
-            Some(Column::Coded(values)) => {
-                values.finish_page(row, COLUMNS[column].nullable, compressor)
-            }
+            Some(Column::Coded(values)) => values.finish_page(row, &COLUMNS[column], compressor),
             Some(Column::Buffered(values)) => values.flush(row, self.schema.field(column)),
             None => Ok(()),
         }
@@ -587,7 +585,9 @@ fn event_properties() -> WriterPropertiesBuilder {
     for name in DELTA {
         properties = properties
             .set_column_dictionary_enabled(path(name), false)
-            .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
+            .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED)
+            // Deltas are packed to the bit: there is nothing to compress.
+            .set_column_compression(path(name), Compression::UNCOMPRESSED);
     }
     for column in COLUMNS.iter().filter(|column| !column.stats) {
         properties =

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher, Hasher};
 use bytes::Bytes;
 use common::bytes::same;
 use common::limits::STATS_STRING_BYTES_MAX;
+use common::schema::Column;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -368,7 +369,7 @@ impl CodedChunk {
     pub(super) fn finish_page(
         &mut self,
         row: usize,
-        nullable: bool,
+        column: &Column,
         compressor: &mut Compressor,
     ) -> Result<(), ParquetError> {
         self.skip(row - self.rows - self.valid.rows());
@@ -386,7 +387,7 @@ impl CodedChunk {
             }
         }
         let mut body = Vec::new();
-        if nullable {
+        if column.nullable {
             self.valid.levels(&mut body);
         }
         let (encoding, bounds) = match &mut self.values {
@@ -395,7 +396,7 @@ impl CodedChunk {
                 let width = hybrid::bit_width(u32::try_from(largest).unwrap_or(u32::MAX));
                 body.push(width);
                 hybrid::encode(codes, width, &mut body);
-                let bounds = self.dictionary.bounds(codes);
+                let bounds = column.stats.then(|| self.dictionary.bounds(codes)).flatten();
                 codes.clear();
                 (Encoding::RLE_DICTIONARY, bounds)
             }
@@ -425,21 +426,24 @@ impl CodedChunk {
         self.nulls
     }
 
-    /// The column, its last page being finished. `index`: pages have bounds of their own.
+    /// The column, its last page being finished. `index`: pages have bounds of their own; without,
+    /// those of its dictionary are found once.
     pub(super) fn close(
         self,
         index: bool,
         bounds_bytes_max: usize,
         compressor: &mut Compressor,
     ) -> Result<Encoded, ParquetError> {
-        let of_pages = self.pages.iter().filter_map(|page| page.bounds.as_ref());
+        let is_coded = |page: &DataPage| page.encoding == Encoding::RLE_DICTIONARY;
+        let is_any_coded = self.pages.iter().any(is_coded);
+        let of_all = (!index && is_any_coded).then(|| self.dictionary.bounds_of_all()).flatten();
+        let of_pages = self.pages.iter().filter_map(|page| page.bounds.as_ref()).chain(&of_all);
         let least = self.physical.bounds(of_pages.clone().map(|(min, _)| min.as_slice()));
         let most = self.physical.bounds(of_pages.map(|(_, max)| max.as_slice()));
         let bounds = least.zip(most).map(|((min, _), (_, max))| (min, max));
         let statistics = statistics(self.physical, bounds, self.nulls, bounds_bytes_max);
         let values = self.dictionary.len();
-        let is_coded = |page: &DataPage| page.encoding == Encoding::RLE_DICTIONARY;
-        let dictionary = if values == 0 || !self.pages.iter().any(is_coded) {
+        let dictionary = if values == 0 || !is_any_coded {
             None
         } else {
             let plain = &self.dictionary.plain;
@@ -584,6 +588,11 @@ impl Dictionary {
         }
         self.count += 1;
         self.count - 1
+    }
+
+    /// Smallest and largest of all values.
+    fn bounds_of_all(&self) -> Option<Bounds> {
+        self.physical.bounds((0..self.count).map(|code| self.value(code)))
     }
 
     /// Smallest and largest of the values that these codes name.
