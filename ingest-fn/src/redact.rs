@@ -10,6 +10,7 @@
 
 mod kubernetes;
 mod names;
+mod pieces;
 mod scan;
 mod triggers;
 mod values;
@@ -218,7 +219,36 @@ impl Redactor {
 
     /// The record with every credential replaced by `[redacted:<rule>]`, and how many by which
     /// rule; borrowed and untouched where there is none.
+    ///
+    /// Of a line that a container runtime has cut in pieces, the whole is looked at.
     pub fn redact<'a>(&mut self, record: &'a [u8]) -> (Cow<'a, [u8]>, Counts) {
+        if self.prepared.triggers.is_some() && pieces::may_be(record) {
+            let (text, mut counts) = self.redact_pieces(record);
+            if let Some(text) = text {
+                let (again, more) = self.redact_text(&text);
+                counts.add(&more);
+                return (Cow::Owned(again.into_owned()), counts);
+            }
+        }
+        self.redact_text(record)
+    }
+
+    /// The record without the credentials of its lines in pieces, if they have any.
+    fn redact_pieces(&mut self, record: &[u8]) -> (Option<Vec<u8>>, Counts) {
+        let mut counts = Counts::default();
+        let mut lines = Vec::new();
+        for line in pieces::lines(record) {
+            let (text, more) = self.redact_text(&line.text);
+            if more.total() > 0 {
+                counts.add(&more);
+                let text = text.into_owned();
+                lines.push((line, text));
+            }
+        }
+        ((!lines.is_empty()).then(|| pieces::replaced(record, &lines)), counts)
+    }
+
+    fn redact_text<'a>(&mut self, record: &'a [u8]) -> (Cow<'a, [u8]>, Counts) {
         let (mut text, mut counts) = self.redact_at(record, 0);
         // What is cut out of a broken record can bring together what was apart.
         for _ in 0..if counts.total() > 0 { ROUNDS_MAX } else { 0 } {

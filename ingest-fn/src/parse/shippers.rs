@@ -19,6 +19,7 @@ use super::quote::push_field;
 use super::time;
 use crate::reject::{Reason, Reject};
 
+pub(crate) use runtime::piece_of;
 pub use runtime::record_length;
 
 /// Reads the top of JSON records, for envelopes and for the marks of formats.

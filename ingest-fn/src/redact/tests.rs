@@ -615,3 +615,49 @@ fn rules_made_ready_once_are_used_again() {
         assert_eq!(counts.total(), 1);
     }
 }
+
+#[test]
+fn what_a_runtime_has_cut_is_looked_at_as_a_whole() {
+    let cri = |tag: &str, text: &str| format!("2026-11-02T10:15:31Z {tag} {text}");
+    let docker = |stream: &str, text: &str| {
+        format!(r#"{{"log":"{text}","stream":"{stream}","time":"2026-11-02T10:15:31Z"}}"#)
+    };
+    let (begin, end) = JWT.split_at(30);
+    for (pieces, expected) in [
+        (
+            vec![cri("stdout P", "GET /a?token=SEC"), cri("stdout F", "RET&x=1 200")],
+            vec![cri("stdout P", ""), cri("stdout F", "GET /a?token=*parameter*&x=1 200")],
+        ),
+        (
+            vec![cri("stdout P", &format!("a {begin}")), cri("stdout P", end), cri("stdout F", "")],
+            vec![cri("stdout P", ""), cri("stdout P", ""), cri("stdout F", "a *jwt*")],
+        ),
+        (
+            vec![
+                cri("stdout P", "pass"),
+                cri("stderr F", "token=whole"),
+                cri("stdout P", "word=SEC"),
+                cri("stdout P", "RET"),
+            ],
+            vec![
+                cri("stdout P", ""),
+                cri("stderr F", "token=*parameter*"),
+                cri("stdout P", ""),
+                cri("stdout P", "password=*parameter*"),
+            ],
+        ),
+        (
+            vec![
+                docker("stdout", r#"{\"authorization\":\"Bea"#),
+                docker("stdout", r#"rer abcdef0123456789\"}\n"#),
+            ],
+            vec![docker("stdout", ""), docker("stdout", r#"{\"authorization\":\"*field*\"}\n"#)],
+        ),
+        (
+            vec![cri("stdout P", "nothing "), cri("stdout F", "here")],
+            vec![cri("stdout P", "nothing "), cri("stdout F", "here")],
+        ),
+    ] {
+        check(&[(&pieces.join("\n"), &expected.join("\n"))]);
+    }
+}

@@ -1,6 +1,8 @@
 //! Container runtimes: what they put around each line of a container's output, and the pieces
 //! into which they cut long ones.
 
+use std::ops::Range;
+
 use common::limits::RECORD_BYTES_MAX;
 
 use crate::parse::time::parse_rfc3339;
@@ -58,8 +60,7 @@ pub fn record_length(text: &[u8]) -> usize {
         let rest = text.get(end..).unwrap_or_default();
         let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let line = rest.get(..length).unwrap_or_default();
-        let cri = Cri::split(line).map(|cri| (cri.stream, cri.partial));
-        if let Some((stream, partial)) = cri.or_else(|| docker_piece(line)) {
+        if let Some(Piece { stream, partial, .. }) = piece_of(line) {
             let stream = open.iter_mut().find(|(name, _)| *name == stream);
             if let Some((_, is_open)) = stream {
                 *is_open = partial;
@@ -74,10 +75,29 @@ pub fn record_length(text: &[u8]) -> usize {
     }
 }
 
-/// Stream of a line as Docker writes it, and whether the text in it has no newline at its end.
-fn docker_piece(line: &[u8]) -> Option<(&[u8], bool)> {
+/// What a line of a container runtime says of the program's line in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece<'a> {
+    /// `stdout` or `stderr`.
+    pub(crate) stream: &'a [u8],
+    /// Where the program's text lies in the line; Docker's is still escaped.
+    pub(crate) content: Range<usize>,
+    /// More of it follows in the next line of the stream.
+    pub(crate) partial: bool,
+}
+
+/// The piece in a line, by either runtime.
+pub(crate) fn piece_of(line: &[u8]) -> Option<Piece<'_>> {
+    let Some(cri) = Cri::split(line) else { return docker_piece(line) };
+    let content = line.len() - cri.content.len()..line.len();
+    Some(Piece { stream: cri.stream, content, partial: cri.partial })
+}
+
+/// The piece in a line as Docker writes it: more follows if the text has no newline at its end.
+fn docker_piece(line: &[u8]) -> Option<Piece<'_>> {
     const STREAM: &[u8] = b"\",\"stream\":\"";
-    let log = line.strip_prefix(b"{\"log\":\"")?;
+    const LOG: &[u8] = b"{\"log\":\"";
+    let log = line.strip_prefix(LOG)?;
     let (log, rest) = log.split_at_checked(memchr::memmem::rfind(log, STREAM)?)?;
     let rest = rest.strip_prefix(STREAM)?;
     let (stream, rest) = rest.split_at_checked(memchr::memchr(b'"', rest)?)?;
@@ -86,7 +106,8 @@ fn docker_piece(line: &[u8]) -> Option<(&[u8], bool)> {
     let newline = log
         .strip_suffix(b"n")
         .is_some_and(|log| log.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1);
-    is_docker.then_some((stream, !newline))
+    let content = LOG.len()..LOG.len() + log.len();
+    is_docker.then_some(Piece { stream, content, partial: !newline })
 }
 
 #[cfg(test)]
