@@ -31,7 +31,7 @@ const MARKER_START: &[u8] = b"[redacted:";
 const WINDOW: usize = 4096;
 
 /// A record with something redacted is looked at again, at most so often.
-const ROUNDS_MAX: usize = 4;
+const ROUNDS_MAX: usize = 8;
 
 /// Base64 in base64 is followed this deep.
 const DEPTH_MAX: u32 = 2;

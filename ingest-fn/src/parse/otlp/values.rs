@@ -70,12 +70,17 @@ fn pair<'a, T>(
     }
     walk.take(b'{');
     let (mut name, mut waiting, mut result) = (None, None, None);
+    // Of several values, against the rules, the first behind a key counts.
+    let mut is_read = false;
     while let Some(field) = walk.name() {
         match (field, name) {
-            (b"\"key\"", _) => name = walk.value().filter(|text| text.starts_with(b"\"")),
-            (b"\"value\"", Some(name)) => {
+            (b"\"key\"", _) if !is_read => {
+                name = walk.value().filter(|text| text.starts_with(b"\""));
+            }
+            (b"\"value\"", Some(name)) if !is_read => {
                 walk.peek();
                 result = read(name, walk);
+                is_read = true;
             }
             (b"\"value\"", None) => {
                 walk.peek();
@@ -92,8 +97,8 @@ fn pair<'a, T>(
     }
     walk.take(b'}');
     match (name, waiting) {
-        (Some(name), Some(mut earlier)) if result.is_none() => read(name, &mut earlier),
-        (Some(name), None) if result.is_none() => read(name, &mut Walk::new(b"{}")),
+        (Some(name), Some(mut earlier)) if !is_read => read(name, &mut earlier),
+        (Some(name), None) if !is_read => read(name, &mut Walk::new(b"{}")),
         _ => result,
     }
 }
@@ -249,6 +254,10 @@ mod tests {
         check(
             r#"{"kvlistValue":{"values":[{"key":"a","value":{"intValue":"1"}},{"value":{"boolValue":false},"key":"b"},{"key":"c"},{}]}}"#,
             r#"{"a":1,"b":false,"c":null}"#,
+        );
+        check(
+            r#"{"kvlistValue":{"values":[{"key":"a","value":{"intValue":"1"},"value":{"intValue":"2"},"key":"x"},{"key":"b"}]}}"#,
+            r#"{"a":1,"b":null}"#,
         );
         for odd in ["", "[]", "7", "{\"stringValue\"", "{\"arrayValue\":{\"values\":[", "{\"a\""] {
             push_value(odd.as_bytes(), &mut Vec::new());
