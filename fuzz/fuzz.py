@@ -123,6 +123,9 @@ def prepare(target):
 def program(target):
     """The link by whose name the program knows which target it is."""
     link = os.path.join(folder("programs"), target)
+    # A program that was built elsewhere before must not be run in its place.
+    if os.path.islink(link) and os.readlink(link) != PROGRAM:
+        os.remove(link)
     if not os.path.islink(link):
         os.symlink(PROGRAM, link)
     return link
