@@ -222,15 +222,29 @@ impl Redactor {
     ///
     /// Of a line that a container runtime has cut in pieces, the whole is looked at.
     pub fn redact<'a>(&mut self, record: &'a [u8]) -> (Cow<'a, [u8]>, Counts) {
-        if self.prepared.triggers.is_some() && pieces::may_be(record) {
-            let (text, mut counts) = self.redact_pieces(record);
-            if let Some(text) = text {
-                let (again, more) = self.redact_text(&text);
-                counts.add(&more);
-                return (Cow::Owned(again.into_owned()), counts);
+        if self.prepared.triggers.is_none() || !pieces::may_be(record) {
+            return self.redact_text(record);
+        }
+        let mut text = Cow::Borrowed(record);
+        let mut counts = Counts::default();
+        // The lines first: in a piece alone, only the begin of a credential would be seen. What is
+        // taken out of the text can make a piece of what was none, so it goes on until nothing is
+        // left.
+        for _ in 0..ROUNDS_MAX {
+            let (lines, in_lines) = self.redact_pieces(&text);
+            let text_now = lines.map_or(text, Cow::Owned);
+            let (whole, in_text) = self.redact_text(&text_now);
+            counts.add(&in_lines);
+            counts.add(&in_text);
+            text = match whole {
+                Cow::Owned(whole) => Cow::Owned(whole),
+                Cow::Borrowed(_) => text_now,
+            };
+            if in_text.total() == 0 {
+                break;
             }
         }
-        self.redact_text(record)
+        (text, counts)
     }
 
     /// The record without the credentials of its lines in pieces, if they have any.
