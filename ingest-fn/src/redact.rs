@@ -30,8 +30,11 @@ const MARKER_START: &[u8] = b"[redacted:";
 /// Bytes of a record looked at in one go.
 const WINDOW: usize = 4096;
 
-/// A record with something redacted is looked at again, at most so often.
+/// A record with something redacted is looked at again until nothing is left, but at most so
+/// often, or until so many bytes were looked at: in a long broken record each round may bring out
+/// but one more, and there time must not grow with their number.
 const ROUNDS_MAX: usize = 8;
+const ROUNDS_BYTES_MAX: usize = 1024 * 1024;
 
 /// Base64 in base64 is followed this deep.
 const DEPTH_MAX: u32 = 2;
@@ -265,7 +268,7 @@ impl Redactor {
     fn redact_text<'a>(&mut self, record: &'a [u8]) -> (Cow<'a, [u8]>, Counts) {
         let (mut text, mut counts) = self.redact_at(record, 0);
         // What is cut out of a broken record can bring together what was apart.
-        for _ in 0..if counts.total() > 0 { ROUNDS_MAX } else { 0 } {
+        for _ in 0..if counts.total() > 0 { rounds_max(record) } else { 0 } {
             let (Cow::Owned(again), more) = self.redact_at(&text, 0) else { break };
             text = Cow::Owned(again);
             counts.add(&more);
@@ -332,6 +335,11 @@ impl Redactor {
         }
         all
     }
+}
+
+/// How often a record is looked at again.
+fn rounds_max(record: &[u8]) -> usize {
+    ROUNDS_MAX.max(ROUNDS_BYTES_MAX / record.len().max(1))
 }
 
 /// A piece of a record that is replaced by a marker.
