@@ -12,7 +12,8 @@ const README_LINES_MAX: usize = 150;
 /// Libraries of which a second copy would be linked beside DataFusion's.
 const ONE_COPY: [&str; 4] = ["arrow", "parquet", "object_store", "datafusion"];
 /// Crates, each with the crates of ours that it may name. Functions never import each other.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
+    ("tlog", &[]),
     ("sha256-lanes", &[]),
     ("common", &["sha256-lanes"]),
     ("archive", &["common"]),
