@@ -484,10 +484,8 @@ fn replay(data: &[u8]) {
         ..SourceConfig::default()
     };
     deliver(data, &config);
-    // Preparing the default rules of redaction takes most of the time.
-    if !data.len().is_multiple_of(8) {
-        return;
-    }
+    // As the command does: rows are counted by the rules that the delivery is made by.
+    let config = SourceConfig { redaction: Rules::default(), ..config };
     let rows = replay::rows(SourceFormat::Auto, &all, RECEIVED_AT_MICROS).unwrap();
     assert_eq!(rows.len(), records.len());
     let understood: Vec<Candidate> = candidates

@@ -51,8 +51,8 @@ impl Candidate {
     }
 }
 
-/// How many rows each record becomes, read as `format`; 0 if it, or a part of it, is still not
-/// understood. Writes nothing.
+/// How many rows each record becomes, read as `format` and redacted by the default rules; 0 if it,
+/// or a part of it, is still not understood. Writes nothing.
 ///
 /// # Errors
 /// If rows can not be encoded, or there are more than [`UNITS_MAX`] records.
