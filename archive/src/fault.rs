@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::ArchiveError;
-use crate::store::{Backend, Digested, Listed, Objects, PutOnce};
+use crate::store::{Backend, Digested, Listed, Objects, PutOnce, Stamped};
 
 /// What is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,26 @@ impl Backend for Faulty {
             Lost::Nothing => self.inner.put_once(key, bytes).await,
             Lost::Request => PutOnce::Unknown(broken("put", key)),
             Lost::Reply => match self.inner.put_once(key, bytes).await {
+                failed @ PutOnce::Failed(_) => failed,
+                _ => PutOnce::Unknown(broken("put", key)),
+            },
+        }
+    }
+
+    async fn get_stamped(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Stamped>, ArchiveError> {
+        self.fault.read("get", key)?;
+        self.inner.get_stamped(key, bytes_max).await
+    }
+
+    async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce {
+        match self.fault.write() {
+            Lost::Nothing => self.inner.swap_once(key, stamp, bytes).await,
+            Lost::Request => PutOnce::Unknown(broken("put", key)),
+            Lost::Reply => match self.inner.swap_once(key, stamp, bytes).await {
                 failed @ PutOnce::Failed(_) => failed,
                 _ => PutOnce::Unknown(broken("put", key)),
             },

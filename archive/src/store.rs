@@ -69,6 +69,26 @@ pub(crate) enum PutOnce {
     Failed(ArchiveError),
 }
 
+/// How the replacement of an object ended.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// The object has these bytes now.
+    Swapped,
+    /// It is not, or no longer, what was expected; nothing was stored.
+    Changed,
+}
+
+/// An object with what tells it from any other that had its key: for a replacement that must not
+/// undo another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The store's mark of them: an S3 entity tag, in a folder their digest.
+    pub(crate) stamp: String,
+}
+
 /// What a kind of store has to do.
 #[async_trait]
 pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
@@ -77,6 +97,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError>;
     async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError>;
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce;
+    async fn get_stamped(&self, key: &str, bytes_max: u64)
+    -> Result<Option<Stamped>, ArchiveError>;
+    /// Replaces the object if it still has this stamp. `Created` says it does, `AlreadyThere`
+    /// that another is there, or none.
+    async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce;
     /// At most `count_max` objects below `prefix` after `start_after`, in ascending order of key.
     async fn list_page(
         &self,
@@ -308,6 +333,79 @@ impl Store {
         Ok(self.digest(key).await?.map(|stored| {
             stored.bytes == length(bytes) && stored.sha256 == Sha256Digest::of(bytes)
         }))
+    }
+
+    /// Reads an object that is to be replaced; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be read, or the object is longer than `bytes_max`.
+    pub(crate) async fn get_stamped(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Stamped>, ArchiveError> {
+        check_key(key)?;
+        self.counters.get();
+        let stamped = self.backend.get_stamped(key, bytes_max).await?;
+        self.counters.read_bytes(stamped.as_ref().map_or(0, |stamped| length(&stamped.bytes)));
+        Ok(stamped)
+    }
+
+    /// Replaces an object that is still what was read, or stores it if none was there.
+    ///
+    /// Where the outcome is unknown the object is read again: with these bytes it is done; as it
+    /// was before, the same condition is tried again, which can do no harm; else another was
+    /// first.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Unknown`] if the outcome could not be learnt; else the store's refusal.
+    pub(crate) async fn swap(
+        &self,
+        key: &str,
+        expected: Option<&Stamped>,
+        bytes: Bytes,
+    ) -> Result<Swap, ArchiveError> {
+        let Some(expected) = expected else {
+            return match self.put_new(key, bytes.clone()).await? {
+                Put::Created => Ok(Swap::Swapped),
+                Put::AlreadyThere => self.is_swapped(key, &bytes).await,
+            };
+        };
+        check_key(key)?;
+        let mut pause = self.put_pause;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            self.counters.put();
+            let unknown = match self.backend.swap_once(key, &expected.stamp, bytes.clone()).await {
+                PutOnce::Created => {
+                    self.counters.wrote_bytes(length(&bytes));
+                    return Ok(Swap::Swapped);
+                }
+                // It may be this call's own, stored by an attempt that got no answer.
+                PutOnce::AlreadyThere => return self.is_swapped(key, &bytes).await,
+                PutOnce::Failed(error) => return Err(error),
+                PutOnce::Unknown(error) => error,
+            };
+            tracing::warn!(key, attempts, error = %unknown, "outcome unknown, reading again");
+            match self.get_stamped(key, GET_BYTES_MAX).await {
+                Ok(Some(there)) if there.bytes == bytes => return Ok(Swap::Swapped),
+                Ok(Some(there)) if there.stamp == expected.stamp => {}
+                Ok(_) => return Ok(Swap::Changed),
+                Err(_) => {}
+            }
+            if attempts >= self.put_attempts_max {
+                let object = self.object_url(key);
+                return Err(ArchiveError::Unknown { object, attempts, source: Box::new(unknown) });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PUT_PAUSE_MAX);
+        }
+    }
+
+    async fn is_swapped(&self, key: &str, bytes: &Bytes) -> Result<Swap, ArchiveError> {
+        let is_stored = self.is_stored(key, bytes).await? == Some(true);
+        Ok(if is_stored { Swap::Swapped } else { Swap::Changed })
     }
 
     /// Removes an object; absent already is success.

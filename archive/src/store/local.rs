@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::Sha256Digest;
 use common::digest::Hasher;
 use object_store::local::LocalFileSystem;
 
 use super::unlinked::Unlinked;
-use super::{Backend, Digested, Listed, Objects, PutOnce, TEMPORARY_FOLDER};
+use super::{Backend, Digested, Listed, Objects, PutOnce, Stamped, TEMPORARY_FOLDER};
 use crate::error::ArchiveError;
 
 /// A folder.
@@ -36,6 +37,9 @@ struct Folder {
 
 /// Makes names of temporary files unique within this process.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// File below the temporary folder that is locked while an object is replaced.
+const SWAP_LOCK: &str = "swap.lock";
 
 /// Bytes read at a time when only the digest is wanted.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -84,6 +88,24 @@ impl Backend for LocalStore {
 
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
         match self.run(key, move |folder, key| folder.put(key, &bytes)).await {
+            Ok(true) => PutOnce::Created,
+            Ok(false) => PutOnce::AlreadyThere,
+            Err(error) => PutOnce::Failed(error),
+        }
+    }
+
+    async fn get_stamped(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Stamped>, ArchiveError> {
+        let bytes = self.get(key, bytes_max).await?;
+        Ok(bytes.map(|bytes| Stamped { stamp: Sha256Digest::of(&bytes).to_hex(), bytes }))
+    }
+
+    async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce {
+        let stamp = stamp.to_owned();
+        match self.run(key, move |folder, key| folder.swap(key, &stamp, &bytes)).await {
             Ok(true) => PutOnce::Created,
             Ok(false) => PutOnce::AlreadyThere,
             Err(error) => PutOnce::Failed(error),
@@ -300,6 +322,32 @@ impl Folder {
         }
         sync_folder(path.parent().unwrap_or(&self.root))?;
         bytes.map(Some)
+    }
+
+    /// Replaces an object whose digest is still `stamp`. A folder has no conditional rename, so
+    /// all who replace here take one lock, which the system drops with the process. A crash leaves
+    /// the old object or the new one.
+    fn swap(&self, key: &str, stamp: &str, bytes: &[u8]) -> Result<bool, ArchiveError> {
+        let path = self.path(key)?;
+        let parent = path.parent().unwrap_or(&self.root).to_path_buf();
+        let folder = self.root.join(TEMPORARY_FOLDER);
+        fs::create_dir_all(&folder)
+            .map_err(|e| ArchiveError::io("create the folder", &folder, e))?;
+        let lock_path = folder.join(SWAP_LOCK);
+        let lock = File::options().create(true).append(true).open(&lock_path);
+        let lock = lock.map_err(|e| ArchiveError::io("open", &lock_path, e))?;
+        lock.lock().map_err(|e| ArchiveError::io("lock", &lock_path, e))?;
+        let there = self.digest(key)?;
+        if there.is_none_or(|there| there.sha256.to_hex() != stamp) {
+            return Ok(false);
+        }
+        let temporary = self.write_temporary(bytes)?;
+        if let Err(e) = fs::rename(&temporary, &path) {
+            let _ = fs::remove_file(&temporary);
+            return Err(ArchiveError::io("replace", &path, e));
+        }
+        sync_folder(&parent)?;
+        Ok(true)
     }
 
     fn delete(&self, key: &str) -> Result<(), ArchiveError> {

@@ -13,10 +13,10 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
     BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectStore,
-    ObjectStoreExt, PutMode, PutOptions, RetryConfig,
+    ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 
-use super::{Backend, Digested, Listed, Objects, PutOnce};
+use super::{Backend, Digested, Listed, Objects, PutOnce, Stamped};
 use crate::error::ArchiveError;
 use crate::options::StoreOptions;
 
@@ -142,6 +142,28 @@ fn builder(
     Ok(builder)
 }
 
+impl S3Store {
+    /// One conditional put.
+    async fn put_if(&self, key: &str, path: &Path, mode: PutMode, bytes: Bytes) -> PutOnce {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match self.puts.put_opts(path, bytes.into(), options).await {
+            Ok(_) => PutOnce::Created,
+            // object_store reports both 412 and 409 as AlreadyExists, but only around a 412 (or
+            // 304) it puts an error of its own.
+            Err(Error::AlreadyExists { source, .. })
+                if source.downcast_ref::<Error>().is_some() =>
+            {
+                PutOnce::AlreadyThere
+            }
+            Err(Error::Precondition { .. } | Error::NotModified { .. }) => PutOnce::AlreadyThere,
+            Err(e) => match self.error("put", key, e) {
+                refused @ ArchiveError::Refused { .. } => PutOnce::Failed(refused),
+                unknown => PutOnce::Unknown(unknown),
+            },
+        }
+    }
+}
+
 #[async_trait]
 impl Backend for S3Store {
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
@@ -183,22 +205,38 @@ impl Backend for S3Store {
             Ok(path) => path,
             Err(e) => return PutOnce::Failed(e),
         };
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.puts.put_opts(&path, bytes.into(), options).await {
-            Ok(_) => PutOnce::Created,
-            // object_store reports both 412 and 409 as AlreadyExists, but only around a 412 (or
-            // 304) it puts an error of its own.
-            Err(Error::AlreadyExists { source, .. })
-                if source.downcast_ref::<Error>().is_some() =>
-            {
-                PutOnce::AlreadyThere
-            }
-            Err(Error::Precondition { .. } | Error::NotModified { .. }) => PutOnce::AlreadyThere,
-            Err(e) => match self.error("put", key, e) {
-                refused @ ArchiveError::Refused { .. } => PutOnce::Failed(refused),
-                unknown => PutOnce::Unknown(unknown),
-            },
+        self.put_if(key, &path, PutMode::Create, bytes).await
+    }
+
+    async fn get_stamped(
+        &self,
+        key: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Stamped>, ArchiveError> {
+        let Some(result) = self.request(key, GetOptions::default()).await? else { return Ok(None) };
+        let object = format!("{}/{key}", self.url);
+        if result.meta.size > bytes_max {
+            return Err(ArchiveError::TooLong { object, bytes: result.meta.size, bytes_max });
         }
+        let Some(stamp) = result.meta.e_tag.clone() else {
+            return Err(ArchiveError::Refused {
+                operation: "replace",
+                object,
+                hint: "the store must give entity tags and honour If-Match, as S3 does",
+                source: "the answer has no ETag".into(),
+            });
+        };
+        let bytes = result.bytes().await.map_err(|e| self.error("get", key, e))?;
+        Ok(Some(Stamped { bytes, stamp }))
+    }
+
+    async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce {
+        let path = match path(key) {
+            Ok(path) => path,
+            Err(e) => return PutOnce::Failed(e),
+        };
+        let version = UpdateVersion { e_tag: Some(stamp.to_owned()), version: None };
+        self.put_if(key, &path, PutMode::Update(version), bytes).await
     }
 
     async fn list_page(
