@@ -2,14 +2,22 @@
 //!
 //! Keys are relative to the archive URL or, where said so, to the work URL.
 
+use tlog::tile::Tile;
+
 use crate::date::EventDate;
 use crate::digest::Sha256Digest;
 use crate::ids::DeliveryId;
 
 /// Prefix of the Delta commits.
 pub const LOG_PREFIX: &str = "_delta_log/";
-/// Prefix of the ledger, reserved; format 0 has none.
+/// Prefix of the ledger.
 pub const LEDGER_PREFIX: &str = "_ledger/";
+/// The latest checkpoint, the one object of an archive that is ever replaced.
+pub const CHECKPOINT_KEY: &str = "_ledger/checkpoint";
+/// Prefix of what was signed, an object for each signature.
+pub const CHECKPOINTS_PREFIX: &str = "_ledger/checkpoints/";
+/// Prefix, in the place of locks, of what a sealer is about to sign.
+pub const LOCK_PREFIX: &str = "lock/";
 /// Prefix of sealed manifests.
 pub const MANIFESTS_PREFIX: &str = "manifests/";
 /// Prefix of event files.
@@ -62,6 +70,27 @@ pub fn held_key(first: u64, last: u64, digest: Sha256Digest) -> String {
     format!("{HELD_PREFIX}{first:020}-{last:020}-{digest}.bin")
 }
 
+/// Key of a tile or a bundle of the ledger: `_ledger/tile/…`, C2SP tlog-tiles.
+pub fn tile_key(tile: Tile) -> String {
+    format!("{LEDGER_PREFIX}{tile}")
+}
+
+/// Key of a signature over the checkpoint of a size:
+/// `_ledger/checkpoints/<20 digits>/<key id, 8 hex digits>`.
+pub fn signature_key(size: u64, key_id: [u8; 4]) -> String {
+    format!("{CHECKPOINTS_PREFIX}{size:020}/{}", hex::encode(key_id))
+}
+
+/// Key, in the place of locks, of the root that is signed for a size: `lock/<20 digits>`.
+pub fn lock_key(size: u64) -> String {
+    format!("{LOCK_PREFIX}{size:020}")
+}
+
+/// The size a lock's key names.
+pub fn parse_lock(key: &str) -> Option<u64> {
+    version_of(key.strip_prefix(LOCK_PREFIX)?)
+}
+
 /// What an object of the archive URL is, by its key alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -75,6 +104,12 @@ pub enum Place {
     Quarantine(Sha256Digest),
     /// A run of the held index: first version, last version, digest.
     Held(u64, u64, Sha256Digest),
+    /// The latest checkpoint.
+    Checkpoint,
+    /// A signature over the checkpoint of a size, and its key's id.
+    Signature(u64, [u8; 4]),
+    /// A tile or a bundle of the ledger.
+    Tile(Tile),
     /// A name this format does not have.
     Unknown,
 }
@@ -99,9 +134,26 @@ fn parse_known(key: &str) -> Option<Place> {
     if let Some(name) = key.strip_prefix(QUARANTINE_PREFIX) {
         return name.strip_suffix(".parquet")?.parse().ok().map(Place::Quarantine);
     }
+    if let Some(name) = key.strip_prefix(LEDGER_PREFIX) {
+        return parse_ledger(key, name);
+    }
     let mut parts = key.strip_prefix(HELD_PREFIX)?.strip_suffix(".bin")?.splitn(3, '-');
     let (first, last) = (version_of(parts.next()?)?, version_of(parts.next()?)?);
     Some(Place::Held(first, last, parts.next()?.parse().ok()?))
+}
+
+fn parse_ledger(key: &str, name: &str) -> Option<Place> {
+    if key == CHECKPOINT_KEY {
+        return Some(Place::Checkpoint);
+    }
+    if let Some(signature) = key.strip_prefix(CHECKPOINTS_PREFIX) {
+        let (size, key_id) = signature.split_once('/')?;
+        let size = version_of(size)?;
+        let key_id = hex::decode(key_id).ok()?.try_into().ok()?;
+        // Whatever is written in another way is another key.
+        return (signature_key(size, key_id) == key).then_some(Place::Signature(size, key_id));
+    }
+    Tile::parse(name).ok().map(Place::Tile)
 }
 
 /// The delivery a waiting manifest's key names.
@@ -128,6 +180,14 @@ mod tests {
         assert_eq!(parse(&data_key(date, digest)), Place::Data(date, digest));
         assert_eq!(parse(&quarantine_key(digest)), Place::Quarantine(digest));
         assert_eq!(parse(&held_key(0, 15, digest)), Place::Held(0, 15, digest));
+        let tile = Tile { of: tlog::tile::Of::Hashes(1), index: 1_234, width: 17 };
+        assert_eq!(tile_key(tile), "_ledger/tile/1/x001/234.p/17");
+        assert_eq!(parse(&tile_key(tile)), Place::Tile(tile));
+        assert_eq!(parse(CHECKPOINT_KEY), Place::Checkpoint);
+        let signature = signature_key(9, [0xab, 0, 1, 2]);
+        assert_eq!(signature, "_ledger/checkpoints/00000000000000000009/ab000102");
+        assert_eq!(parse(&signature), Place::Signature(9, [0xab, 0, 1, 2]));
+        assert_eq!(parse_lock(&lock_key(7)), Some(7));
         assert_eq!(parse_inbox(&inbox_key(DeliveryId(digest))), Some(DeliveryId(digest)));
         for stray in [
             "_delta_log/7.json",
@@ -136,6 +196,12 @@ mod tests {
             "data/event_date=2026-02-30/00.parquet",
             "data/readme.txt",
             "data/event_date=2026-11-02/sub/x.parquet",
+            "_ledger/checkpoint/",
+            "_ledger/checkpoints/9/ab000102",
+            "_ledger/checkpoints/00000000000000000009/AB000102",
+            "_ledger/checkpoints/00000000000000000009/ab0001",
+            "_ledger/tile/1/1",
+            "_ledger/other",
             "",
         ] {
             assert_eq!(parse(stray), Place::Unknown, "{stray}");

@@ -12,6 +12,7 @@ pub mod event;
 pub mod held;
 pub mod ids;
 pub mod layout;
+pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod resolve;

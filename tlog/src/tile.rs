@@ -7,6 +7,7 @@
 mod bundle;
 mod edge;
 mod reader;
+mod whole;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use crate::error::TlogError;
 pub use bundle::{ENTRY_BYTES_MAX, entries, push_entry};
 pub use edge::Edge;
 pub use reader::Tiles;
+pub use whole::Whole;
 
 /// Levels of the tree in one tile.
 pub const HEIGHT: u8 = 8;

@@ -74,7 +74,7 @@ impl Tiles {
             expected,
             found,
         };
-        let (Of::Hashes(level), true) = (tile.of, tile.is_full()) else {
+        let (Of::Hashes(level), true) = (tile.of, tile.is_full() && tile.is_possible()) else {
             return Err(wrong("a full tile of hashes".to_owned(), "another".to_owned()));
         };
         let hashes = hashes(tile, bytes)?;

@@ -242,3 +242,32 @@ fn bundles_come_back_and_damaged_ones_do_not() {
         assert!(entries(bytes, count).is_err());
     }
 }
+
+#[test]
+fn a_whole_tree_gives_every_tile_and_every_root() {
+    let all: Vec<Hash> = (0..70_000).map(leaf).collect();
+    let whole = Whole::new(all.clone());
+    let (mut edge, mut tree, mut tiles) = (Edge::default(), Tree::default(), Vec::new());
+    for (size, &leaf) in (1..).zip(&all) {
+        edge.push(leaf, |tile, bytes| tiles.push((tile, bytes)));
+        tree.push(leaf);
+        if size % 997 == 0 || !(600..=69_990).contains(&size) {
+            assert_eq!(whole.root_at(size), Some(tree.root()), "size {size}");
+            tiles.extend(edge.partial());
+        }
+    }
+    for (tile, bytes) in tiles {
+        assert_eq!(whole.tile(tile), Some(bytes), "{tile}");
+    }
+    assert_eq!((whole.size(), whole.root_at(70_001)), (70_000, None));
+    assert_eq!(whole.root_at(0), Some(Hash::of_no_leaves()));
+    for (of, index, width) in [
+        (Of::Hashes(0), 273, 113),
+        (Of::Hashes(2), 0, 2),
+        (Of::Hashes(3), 0, 1),
+        (Of::Entries, 0, 1),
+    ] {
+        assert_eq!(whole.tile(Tile { of, index, width }), None);
+    }
+    assert_eq!(whole.tile(Tile { of: Of::Hashes(0), index: u64::MAX, width: 1 }), None);
+}
