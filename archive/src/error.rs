@@ -176,6 +176,18 @@ pub enum ArchiveError {
         /// Digest of the earlier version.
         found: Sha256Digest,
     },
+    /// The ledger contradicts the log or itself.
+    #[error(
+        "{object}: expected {expected}, found {found}; nothing was signed, run `meshledger verify`"
+    )]
+    Ledger {
+        /// URL of the object.
+        object: String,
+        /// What log, locks and signatures ask for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A key that no object of an archive may have.
     #[error("object key {key:?}: expected {expected}")]
     Key {
@@ -220,6 +232,7 @@ impl ArchiveError {
             | Self::Length { .. }
             | Self::Digest { .. }
             | Self::LogGap { .. }
+            | Self::Ledger { .. }
             | Self::Chain { .. } => Remedy::Alarm,
         }
     }

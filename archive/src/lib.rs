@@ -26,4 +26,4 @@ pub use location::Location;
 pub use options::StoreOptions;
 pub use seats::{Archive, CommitPut, Created, Reader, Sealer, Writer};
 pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
-pub use store::{Put, Store, Usage};
+pub use store::{Put, Stamped, Store, Swap, Usage};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use common::Sha256Digest;
 use common::commit::Commit;
 use common::layout::{self, LOG_PREFIX, Place};
+use common::ledger::Entry;
 use common::limits::COMMIT_BYTES_MAX;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -19,6 +20,8 @@ pub struct SealedCommit {
     pub sha256: Sha256Digest,
     /// Length of the commit's bytes.
     pub bytes: u64,
+    /// What the ledger says of it.
+    pub entry: Entry,
     /// The commit.
     pub commit: Commit,
 }
@@ -46,6 +49,13 @@ impl Log {
     /// The version the next commit will have.
     pub fn next_version(&self) -> u64 {
         u64::try_from(self.commits.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The log as it was when it had so many commits.
+    #[must_use]
+    pub fn prefix(&self, commits: u64) -> Self {
+        let count = usize::try_from(commits).unwrap_or(usize::MAX).min(self.commits.len());
+        Self { commits: self.commits[..count].to_vec() }
     }
 
     /// Table id, as version 0 says.
@@ -120,8 +130,9 @@ pub(crate) async fn read(store: &Store, version: u64) -> Result<SealedCommit, Ar
     };
     background::run(&object, move || {
         let commit = Commit::parse(version, &bytes)?;
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok(SealedCommit { sha256: Sha256Digest::of(&bytes), bytes: length, commit })
+        let entry = Entry::of_commit(version, &bytes);
+        let (sha256, bytes) = (entry.commit_sha256, entry.commit_bytes);
+        Ok(SealedCommit { sha256, bytes, entry, commit })
     })
     .await?
 }

@@ -3,6 +3,7 @@
 //! The fourth seat, the custodian, who alone deletes data, comes with retention.
 
 mod cache;
+mod ledger;
 mod sealer;
 mod writer;
 
@@ -59,7 +60,7 @@ impl Archive {
         let archive = Self::connect(location, options)?;
         let key = layout::commit_key(0);
         let put = archive.places.archive.put_new(&key, Bytes::from(genesis.to_bytes())).await?;
-        let table_id = archive.check().await?;
+        let table_id = archive.table_id().await?;
         // After a lost answer `Created` may be another's equal bytes: the same table id, then.
         Ok(Created { archive, is_new: put == Put::Created, table_id })
     }
@@ -70,7 +71,7 @@ impl Archive {
     /// If there is no archive, or one of another format.
     pub async fn open(location: &Location, options: &StoreOptions) -> Result<Self, ArchiveError> {
         let archive = Self::connect(location, options)?;
-        archive.check().await?;
+        archive.table_id().await?;
         Ok(archive)
     }
 
@@ -88,7 +89,10 @@ impl Archive {
     }
 
     /// Reads version 0 and returns the table id.
-    async fn check(&self) -> Result<String, ArchiveError> {
+    ///
+    /// # Errors
+    /// If there is no archive, or one of another format.
+    pub async fn table_id(&self) -> Result<String, ArchiveError> {
         let store = &self.places.archive;
         let key = layout::commit_key(0);
         let not_an_archive = |found: &str| ArchiveError::NotAnArchive {

@@ -1,9 +1,8 @@
 //! Verification: everything the archive says of itself, checked against the bytes.
 //!
 //! It never stops at the first finding and takes nothing on trust, its own bytes included: what
-//! it reads may be written by an attacker. Deliberately not here: signatures and Merkle proofs,
-//! which come with the ledger; without them, whoever can rewrite the whole archive consistently
-//! is not caught.
+//! it reads may be written by an attacker. Whoever can rewrite the whole archive consistently is
+//! caught by the ledger's signatures alone, and only where a policy from outside says whose count.
 
 mod claims;
 mod commits;
@@ -11,24 +10,32 @@ mod files;
 mod finding;
 mod footer;
 mod history;
+mod ledger;
 mod strays;
 
 use std::num::NonZeroUsize;
 
+use common::commit::Commit;
 use common::manifest::Manifest;
 use serde::Serialize;
+use tlog::policy::Policy;
 
 use crate::error::ArchiveError;
+use crate::held::Held;
 use crate::seats::Reader;
 
 pub use finding::{Code, Finding, Severity};
+pub use ledger::LedgerState;
 
 use finding::Findings;
 use history::{Expected, What};
 
 /// How a verification is run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
+    /// Whom to trust: then a ledger must be there, and signed as it says. Comes from outside the
+    /// archive; without it, a ledger is held against its own words alone.
+    pub policy: Option<Policy>,
     /// Files hashed at once; the processors there are, if `None`.
     pub files_at_once: Option<NonZeroUsize>,
 }
@@ -83,6 +90,9 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Bytes hashed.
     pub bytes: u64,
+    /// The ledger, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerState>,
     /// Everything that is wrong, worst first.
     pub findings: Vec<Finding>,
 }
@@ -104,8 +114,12 @@ pub async fn verify(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<VerifyReport, ArchiveError> {
     let mut findings = Findings::default();
+    // The ledger first: what it speaks of is in the log by then.
+    let seen = ledger::see(reader).await?;
     let history = history::read(reader, &mut findings, progress).await?;
-    let counts = files::check(reader, &history, options, &mut findings, progress).await?;
+    let policy = options.policy.as_ref();
+    let ledger = ledger::check(reader, seen, &history, policy, &mut findings).await?;
+    let counts = files::check(reader, &history, &options, &mut findings, progress).await?;
     strays::check(reader, &history, &mut findings, progress).await?;
     Ok(VerifyReport {
         archive: reader.store().url().to_owned(),
@@ -117,6 +131,7 @@ pub async fn verify(
         files: counts.files,
         rows: history.rows,
         bytes: counts.bytes,
+        ledger,
         findings: findings.sorted(),
     })
 }
@@ -137,6 +152,28 @@ pub async fn check_manifest_files(
         findings.extend(files::check_file(reader.store(), path, &expected).await?);
     }
     Ok(findings)
+}
+
+/// Checks a commit by itself, before it is signed: that it follows from its manifests, that each
+/// unit it takes was held by no earlier commit and each one it leaves out was, and, if `files` are
+/// asked for, that every file is there with its length, SHA-256, rows and statistics.
+///
+/// # Errors
+/// If the store can not be read.
+pub async fn check_commit(
+    reader: &Reader,
+    commit: &Commit,
+    held_before: &Held,
+    files: bool,
+) -> Result<Vec<Finding>, ArchiveError> {
+    let mut findings = Findings::default();
+    let history = history::of_commit(reader.store(), commit, held_before, &mut findings).await?;
+    if files {
+        for (path, expected) in history.files.iter().filter(|(_, file)| file.is_required) {
+            findings.extend(files::check_file(reader.store(), path, expected).await?);
+        }
+    }
+    Ok(findings.sorted())
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use archive::{ArchiveError, Remedy};
 use thiserror::Error;
+use tlog::TlogError;
+
+use crate::sign::SignError;
 
 /// A seal that stopped. What it had done stays done; the next seal goes on from there.
 #[derive(Debug, Error)]
@@ -9,6 +12,35 @@ pub enum SealError {
     /// The archive could not be read or written.
     #[error("seal: {0}")]
     Archive(#[from] ArchiveError),
+    /// The key's holder did not sign.
+    #[error("seal: {0}")]
+    Sign(#[from] SignError),
+    /// A checkpoint or a signature is not as it must be.
+    #[error("seal: {0}; nothing was published")]
+    Tlog(#[from] TlogError),
+    /// The archive has a ledger, which somebody who only commits would leave behind.
+    #[error("seal: {checkpoint} is signed, and no key was given; seal with the ledger's key")]
+    NeedsKey {
+        /// URL of the checkpoint.
+        checkpoint: String,
+    },
+    /// A commit beyond what is signed does not follow from its manifests.
+    #[error(
+        "seal: version {version} is not signed: {}; find out who stored it, `meshledger verify` \
+         says more", reasons.join("; ")
+    )]
+    Unsigned {
+        /// The commit's version.
+        version: u64,
+        /// What is wrong with it, one sentence a fault.
+        reasons: Vec<String>,
+    },
+    /// Others published all the time.
+    #[error("seal: other sealers published {rounds} times in between; run it again")]
+    Contended {
+        /// Rounds made.
+        rounds: usize,
+    },
     /// A value could not be written as JSON.
     #[error("seal: JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -19,6 +51,9 @@ impl SealError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Archive(error) => error.remedy(),
+            Self::Sign(_) | Self::Contended { .. } => Remedy::Retry,
+            Self::Tlog(_) | Self::Unsigned { .. } => Remedy::Alarm,
+            Self::NeedsKey { .. } => Remedy::Reconfigure,
             Self::Json(_) => Remedy::Reject,
         }
     }

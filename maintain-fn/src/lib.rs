@@ -3,10 +3,14 @@
 //! Deliberately not here: clocks (the time comes in), SQL, parsing, and any way to delete data.
 
 pub mod error;
+pub mod publish;
 mod report;
 mod rewrite;
 pub mod seal;
+pub mod sign;
 
 pub use error::SealError;
+pub use publish::{Published, publish};
 pub use report::{RefusedManifest, SealReport};
-pub use seal::{SealOptions, seal};
+pub use seal::{SealOptions, seal, seal_signed};
+pub use sign::{SignError, Signer};

@@ -29,6 +29,11 @@ pub struct SealReport {
     pub bytes: u64,
     /// Runs of the held index written.
     pub held_runs: u64,
+    /// Checkpoints this seal signed and published.
+    pub checkpoints: u64,
+    /// Latest version a published checkpoint covers; absent where no key signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed_through: Option<u64>,
     /// Whether the inbox was empty at the end, refused objects aside.
     pub is_complete: bool,
 }

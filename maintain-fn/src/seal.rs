@@ -14,6 +14,7 @@ use archive::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
 use archive::{ArchiveError, CommitPut, Sealer};
 use bytes::Bytes;
 use common::commit::{CommitNote, ManifestRef, Operation, seal_bytes};
+use common::layout::CHECKPOINT_KEY;
 use common::limits::{FILE_BYTES_MAX, SEAL_MANIFESTS_MAX};
 use common::manifest::{FileEntry, Manifest, QuarantineEntry};
 use common::resolve::{Resolution, resolve};
@@ -22,8 +23,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use self::candidates::{Candidate, Candidates};
 use crate::error::SealError;
+use crate::publish::publish;
 use crate::report::SealReport;
 use crate::rewrite;
+use crate::sign::Signer;
 
 /// Bounds of one seal.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +59,34 @@ pub async fn seal(
     now_micros: i64,
     options: SealOptions,
 ) -> Result<SealReport, SealError> {
+    if sealer.checkpoint().await?.is_some() {
+        let checkpoint = sealer.reader().store().object_url(CHECKPOINT_KEY);
+        return Err(SealError::NeedsKey { checkpoint });
+    }
+    run(sealer, None, now_micros, options).await
+}
+
+/// Seals as [`seal`] does, and publishes a signed checkpoint over every commit before anything is
+/// taken out of the inbox. What an earlier seal committed and did not publish is published first.
+///
+/// # Errors
+/// As [`seal`] and [`publish`](crate::publish::publish).
+pub async fn seal_signed(
+    sealer: &Sealer,
+    signer: &dyn Signer,
+    now_micros: i64,
+    options: SealOptions,
+) -> Result<SealReport, SealError> {
+    run(sealer, Some(signer), now_micros, options).await
+}
+
+async fn run(
+    sealer: &Sealer,
+    signer: Option<&dyn Signer>,
+    now_micros: i64,
+    options: SealOptions,
+) -> Result<SealReport, SealError> {
+    let mut ledger = signer.map(|signer| Ledger { signer, published: None });
     let count_max = options.manifests_per_commit_max.clamp(1, SEAL_MANIFESTS_MAX);
     let mut report = SealReport::default();
     let mut candidates = Candidates::default();
@@ -65,12 +96,17 @@ pub async fn seal(
         // inbox in between is then seen as held.
         let batch = candidates.next(sealer, count_max, &mut report).await?;
         log = sealer.log(&log).await?;
+        if let Some(ledger) = &mut ledger {
+            // Also when nothing waits, and before what is held already is dropped from the inbox.
+            ledger.cover(sealer, &log, None, &mut report).await?;
+        }
         if batch.is_empty() {
             report.is_complete = true;
             break;
         }
         held = sealer.held(held, &log).await?;
-        round(sealer, now_micros, &log, &held, batch, &mut candidates, &mut report).await?;
+        let round = Round { sealer, now_micros, log: &log, held: &held };
+        round.run(batch, &mut candidates, &mut ledger, &mut report).await?;
     }
     log = sealer.log(&log).await?;
     report.version = log.version();
@@ -90,44 +126,91 @@ struct Plan {
     mixed: u64,
 }
 
+/// The ledger, while one seal runs.
+struct Ledger<'a> {
+    signer: &'a dyn Signer,
+    /// Size this seal knows to be published.
+    published: Option<u64>,
+}
+
+impl Ledger<'_> {
+    /// Publishes a checkpoint over all of the log, unless this seal did so already. `own` is the
+    /// version this seal committed a moment ago, after checking its files.
+    async fn cover(
+        &mut self,
+        sealer: &Sealer,
+        log: &Log,
+        own: Option<u64>,
+        report: &mut SealReport,
+    ) -> Result<(), SealError> {
+        if self.published >= Some(log.next_version()) {
+            return Ok(());
+        }
+        let published = publish(sealer, self.signer, log, &own.into_iter().collect()).await?;
+        self.published = Some(published.size);
+        report.checkpoints += published.signed;
+        report.sealed_through = published.size.checked_sub(1);
+        Ok(())
+    }
+}
+
 /// One round: at most one commit.
-async fn round(
-    sealer: &Sealer,
+struct Round<'a> {
+    sealer: &'a Sealer,
     now_micros: i64,
-    log: &Log,
-    held: &Held,
-    batch: Vec<Candidate>,
-    candidates: &mut Candidates,
-    report: &mut SealReport,
-) -> Result<(), SealError> {
-    let Some(plan) = plan(sealer, held, batch, candidates, report).await? else { return Ok(()) };
-    if !plan.manifests.is_empty() {
-        let note = CommitNote {
-            format: common::FORMAT,
-            operation: Operation::Seal,
-            version: log.next_version(),
-            previous_sha256: log.commits().last().map(|last| last.sha256),
-            manifests: plan.manifests,
+    log: &'a Log,
+    held: &'a Held,
+}
+
+impl Round<'_> {
+    async fn run(
+        &self,
+        batch: Vec<Candidate>,
+        candidates: &mut Candidates,
+        ledger: &mut Option<Ledger<'_>>,
+        report: &mut SealReport,
+    ) -> Result<(), SealError> {
+        let Self { sealer, now_micros, log, held } = *self;
+        let Some(plan) = plan(sealer, held, batch, candidates, report).await? else {
+            return Ok(());
         };
-        let bytes = seal_bytes(now_micros.div_euclid(1000), &note, &plan.adds);
-        // Stopped before this: manifests and rewritten files that no commit names, which the next
-        // seal stores again, byte for byte. Stopped after: a commit, and an inbox of held units.
-        match sealer.put_commit(note.version, Bytes::from(bytes)).await? {
-            CommitPut::Won => count(report, &note, &plan.adds, plan.mixed),
-            CommitPut::Lost => {
-                report.races_lost += 1;
-                return Ok(());
+        if !plan.manifests.is_empty() {
+            let note = CommitNote {
+                format: common::FORMAT,
+                operation: Operation::Seal,
+                version: log.next_version(),
+                previous_sha256: log.commits().last().map(|last| last.sha256),
+                manifests: plan.manifests,
+            };
+            let bytes = seal_bytes(now_micros.div_euclid(1000), &note, &plan.adds);
+            // Stopped before this: manifests and rewritten files that no commit names, which the
+            // next seal stores again, byte for byte. Stopped after: a commit that the next seal
+            // publishes, and an inbox of held units.
+            match sealer.put_commit(note.version, Bytes::from(bytes)).await? {
+                CommitPut::Won => count(report, &note, &plan.adds, plan.mixed),
+                CommitPut::Lost => {
+                    report.races_lost += 1;
+                    return Ok(());
+                }
+            }
+            if let Some(ledger) = ledger {
+                let log = sealer.log(log).await?;
+                ledger.cover(sealer, &log, Some(note.version), report).await?;
+                // A listing may lack what was just stored; then the inbox keeps it.
+                if ledger.published <= Some(note.version) {
+                    return Ok(());
+                }
             }
         }
+        report.manifests_dropped += u64::try_from(plan.dropped.len()).unwrap_or(u64::MAX);
+        // Stopped in here: the rest is held, and dropped by the next seal.
+        stream::iter(plan.sealed.into_iter().chain(plan.dropped))
+            .map(|key| async move { sealer.remove_waiting(&key).await })
+            .buffer_unordered(REMOVALS_MAX)
+            .try_collect::<()>()
+            .await?;
+        Ok(())
     }
-    report.manifests_dropped += u64::try_from(plan.dropped.len()).unwrap_or(u64::MAX);
-    // Stopped in here: the rest is held, and dropped by the next seal.
-    stream::iter(plan.sealed.into_iter().chain(plan.dropped))
-        .map(|key| async move { sealer.remove_waiting(&key).await })
-        .buffer_unordered(REMOVALS_MAX)
-        .try_collect::<()>()
-        .await?;
-    Ok(())
 }
 
 fn count(report: &mut SealReport, note: &CommitNote, adds: &[FileEntry], mixed: u64) {

@@ -2,6 +2,7 @@
 
 use common::commit::Commit;
 use common::layout::{self, DATA_PREFIX, LOG_PREFIX, MANIFESTS_PREFIX, Place};
+use common::ledger::Entry;
 use common::limits::COMMIT_BYTES_MAX;
 use common::{FormatError, Sha256Digest};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,14 +19,30 @@ use crate::store::Store;
 const READS_MAX: usize = 16;
 
 /// Event times, first and last, in microseconds.
-type Times = Option<(i64, i64)>;
+pub(super) type Times = Option<(i64, i64)>;
 
-/// Reads every commit there is; one that is malformed comes as its version alone.
+/// What the ledger would say of a commit as it is stored, and the event times it adds.
+#[derive(Debug)]
+pub(super) struct Logged {
+    pub(super) version: u64,
+    pub(super) entry: Entry,
+    pub(super) times: Times,
+}
+
+/// Every commit that is there: what the ledger would say of it, and what it says, unless it is
+/// malformed.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    pub(super) logged: Vec<Logged>,
+    pub(super) parsed: Vec<(u64, Option<Commit>)>,
+}
+
+/// Reads every commit there is.
 pub(super) async fn read(
     store: &Store,
     findings: &mut Findings,
     progress: &(dyn Fn(Progress) + Sync),
-) -> Result<Vec<(u64, Option<Commit>)>, ArchiveError> {
+) -> Result<Commits, ArchiveError> {
     let listed = list_log(store, findings).await?;
     if listed.is_empty() {
         report_no_log(store, findings).await?;
@@ -35,13 +52,13 @@ pub(super) async fn read(
     let mut reads =
         stream::iter(listed).map(|version| read_commit(store, version)).buffered(READS_MAX);
     let mut previous: Option<(u64, Sha256Digest, Times)> = None;
-    let mut commits = Vec::new();
+    let mut commits = Commits::default();
     let mut done = 0;
     while let Some(read) = reads.try_next().await? {
         done += 1;
         progress(Progress { stage: Stage::Commits, done, total, bytes_done: 0, bytes_total: 0 });
         // Gone since it was listed: who removes commits is no friend, but the next run sees it.
-        let Some(ReadCommit { version, sha256, parsed }) = read else { continue };
+        let Some(ReadCommit { version, entry, parsed }) = read else { continue };
         let commit = match parsed {
             Ok(commit) => {
                 check_chain(store, &commit, previous, findings);
@@ -54,8 +71,10 @@ pub(super) async fn read(
                 None
             }
         };
-        previous = Some((version, sha256, commit.as_ref().and_then(event_times)));
-        commits.push((version, commit));
+        let times = commit.as_ref().and_then(event_times);
+        previous = Some((version, entry.commit_sha256, times));
+        commits.logged.push(Logged { version, entry, times });
+        commits.parsed.push((version, commit));
     }
     Ok(commits)
 }
@@ -81,7 +100,7 @@ async fn report_no_log(store: &Store, findings: &mut Findings) -> Result<(), Arc
 /// A commit as it was read.
 struct ReadCommit {
     version: u64,
-    sha256: Sha256Digest,
+    entry: Entry,
     parsed: Result<Commit, FormatError>,
 }
 
@@ -137,17 +156,17 @@ async fn read_commit(store: &Store, version: u64) -> Result<Option<ReadCommit>, 
         Err(e) => {
             return unreadable(e).map(|found| {
                 let parsed = Err(FormatError::new(key, "a commit", found));
-                Some(ReadCommit { version, sha256: Sha256Digest::of(b""), parsed })
+                Some(ReadCommit { version, entry: Entry::of_commit(version, b""), parsed })
             });
         }
     };
-    let sha256 = Sha256Digest::of(&bytes);
+    let entry = Entry::of_commit(version, &bytes);
     let parsed = background::run(&object, move || Commit::parse(version, &bytes)).await;
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(e) => Err(FormatError::new(key, "a commit", e.to_string())),
     };
-    Ok(Some(ReadCommit { version, sha256, parsed }))
+    Ok(Some(ReadCommit { version, entry, parsed }))
 }
 
 fn check_chain(

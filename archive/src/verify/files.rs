@@ -23,7 +23,7 @@ pub(super) struct Counts {
 pub(super) async fn check(
     reader: &Reader,
     history: &History,
-    options: VerifyOptions,
+    options: &VerifyOptions,
     findings: &mut Findings,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Counts, ArchiveError> {

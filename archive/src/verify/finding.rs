@@ -65,6 +65,18 @@ codes! {
     Orphan = "ORPHAN",
     /// A manifest that waits for a seal.
     Unsealed = "UNSEALED",
+    /// The checkpoint, or another signed text of the ledger, is missing or is none.
+    Note = "NOTE",
+    /// A signature is wrong, or nobody signed whom the policy trusts.
+    Signature = "SIG",
+    /// The ledger is another table's.
+    Origin = "ORIGIN",
+    /// A commit is not what the ledger says of it.
+    Leaf = "LEAF",
+    /// A tile or a bundle of the ledger is not what its commits give.
+    Tile = "TILE",
+    /// Something was signed, or locked to be signed, that is no part of this history.
+    Fork = "FORK",
     /// The held index does not follow from the manifests.
     HeldIndex = "HELD_INDEX",
 }

@@ -10,11 +10,12 @@ use common::{DeliveryId, Sha256Digest, UnitId};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::claims::Claims;
-use super::commits;
+use super::commits::{self, Commits, Logged};
 use super::finding::{Code, Finding, Findings};
 use super::{Progress, Stage};
 use crate::background;
 use crate::error::ArchiveError;
+use crate::held::Held;
 use crate::seats::Reader;
 use crate::snapshot::{Waiting, read_waiting};
 use crate::store::Store;
@@ -26,6 +27,8 @@ const READS_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) table_id: Option<String>,
+    /// What the ledger would say of the commits, in the order of their versions.
+    pub(super) logged: Vec<Logged>,
     /// Versions found, with the units their manifests name; `None` if a manifest is unreadable.
     pub(super) versions: BTreeMap<u64, Option<BTreeSet<UnitId>>>,
     /// Files by path.
@@ -139,7 +142,8 @@ pub(super) async fn read(
 ) -> Result<History, ArchiveError> {
     let store = reader.store();
     let mut history = History::default();
-    let commits = commits::read(store, findings, progress).await?;
+    let Commits { logged, parsed: commits } = commits::read(store, findings, progress).await?;
+    history.logged = logged;
     let named = commits.iter().filter_map(|(_, commit)| commit.as_ref());
     let manifests = named.map(|commit| commit.note.manifests.len()).sum::<usize>();
     let total = u64::try_from(manifests).unwrap_or(u64::MAX);
@@ -156,6 +160,38 @@ pub(super) async fn read(
     }
     check_units(store, &mut history, findings);
     read_inbox(reader, &mut history, findings).await?;
+    Ok(history)
+}
+
+/// Reads what one commit names, and checks it against what was held before it.
+pub(super) async fn of_commit(
+    store: &Store,
+    commit: &Commit,
+    held_before: &Held,
+    findings: &mut Findings,
+) -> Result<History, ArchiveError> {
+    let mut history = History::default();
+    add_commit(store, &mut history, commit.clone(), findings, &|_| {}).await?;
+    let version = commit.note.version;
+    let mut within = BTreeSet::new();
+    for (unit, _) in &history.kept {
+        if held_before.contains(unit) || !within.insert(*unit) {
+            findings.push(
+                Finding::new(Code::UnitTwice, store.object_url(&layout::commit_key(version)))
+                    .version(Some(version))
+                    .differs(format!("unit {unit} in one commit only"), "the unit again"),
+            );
+        }
+    }
+    for (unit, _) in &history.left_out {
+        if !held_before.contains(unit) && !within.contains(unit) {
+            findings.push(
+                Finding::new(Code::UnitLost, store.object_url(&layout::commit_key(version)))
+                    .version(Some(version))
+                    .differs(format!("unit {unit}, or an earlier commit with it"), "neither"),
+            );
+        }
+    }
     Ok(history)
 }
 

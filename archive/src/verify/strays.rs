@@ -27,7 +27,7 @@ pub(super) const REST_NOT_EXAMINED: &str = "the listing fails at this object, so
 /// Unknown objects examined at once.
 const READS_MAX: usize = 8;
 
-/// Where an archive has objects, the log aside. Format 0 has no ledger, so all in it is strange.
+/// Where an archive has objects, the log aside.
 const PREFIXES: [&str; 5] =
     [DATA_PREFIX, QUARANTINE_PREFIX, MANIFESTS_PREFIX, INDEX_PREFIX, LEDGER_PREFIX];
 
@@ -112,6 +112,8 @@ async fn check_object(
         Place::Held(first, last, digest) => {
             check_run(reader, history, &object.key, (first, last), digest).await
         }
+        // Looked at with the ledger.
+        Place::Checkpoint | Place::Signature(..) | Place::Tile(_) => Ok(None),
         Place::Commit(_) | Place::Unknown => {
             let url = reader.store().object_url(&object.key);
             let finding = Finding::new(Code::Stray, url);

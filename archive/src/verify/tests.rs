@@ -64,7 +64,8 @@ fn every_attack_is_found_and_named() {
         ("add to data", |f, _, _| plant(f, "data/event_date=2026-11-02/x.parquet"), &["STRAY"]),
         ("add to the log", |f, _, _| plant(f, "_delta_log/_last_checkpoint"), &["STRAY"]),
         ("add to the index", |f, _, _| plant(f, "index/x"), &["STRAY"]),
-        ("add a ledger", |f, _, _| plant(f, "_ledger/checkpoint"), &["STRAY"]),
+        ("add a ledger", |f, _, _| plant(f, "_ledger/checkpoint"), &["NOTE"]),
+        ("add to the ledger", |f, _, _| plant(f, "_ledger/x"), &["NOTE", "STRAY"]),
         ("flip a manifest", |f, a, _| flip(&manifest(f, a)), &["MANIFEST_HASH"]),
         (
             "delete a manifest",

@@ -1,0 +1,185 @@
+//! What the sealer may do on the ledger: put tiles, locks and signatures, and replace the
+//! checkpoint. It can change or delete nothing of what it has signed.
+
+use bytes::Bytes;
+use common::Sha256Digest;
+use common::layout::{self, CHECKPOINT_KEY, CHECKPOINTS_PREFIX, LOCK_PREFIX, Place};
+use tlog::note::{NOTE_BYTES_MAX, Note, VerifierKey};
+use tlog::tile::{ENTRY_BYTES_MAX, Tile, WIDTH};
+use tlog::{Checkpoint, Hash};
+
+use super::Sealer;
+use crate::error::ArchiveError;
+use crate::store::{Put, Stamped, Store, Swap};
+
+/// Longest tile or bundle, in bytes: a full bundle of the longest entries.
+const TILE_BYTES_MAX: u64 = WIDTH as u64 * (ENTRY_BYTES_MAX as u64 + 2);
+
+/// Longest lock: a root in hex and a newline.
+const LOCK_BYTES_MAX: u64 = 65;
+
+impl Sealer {
+    fn archive(&self) -> &Store {
+        self.reader().store()
+    }
+
+    /// Where locks are.
+    fn locks(&self) -> &Store {
+        self.reader().work()
+    }
+
+    /// The checkpoint that is published; none if the ledger has not begun.
+    ///
+    /// # Errors
+    /// If it can not be read, or is longer than a note may be.
+    pub async fn checkpoint(&self) -> Result<Option<Stamped>, ArchiveError> {
+        self.archive().get_stamped(CHECKPOINT_KEY, length(NOTE_BYTES_MAX)).await
+    }
+
+    /// Publishes a checkpoint in the place of the one that was read.
+    ///
+    /// # Errors
+    /// If the store refuses or the outcome could not be learnt.
+    pub async fn publish(
+        &self,
+        expected: Option<&Stamped>,
+        note: Bytes,
+    ) -> Result<Swap, ArchiveError> {
+        self.archive().swap(CHECKPOINT_KEY, expected, note).await
+    }
+
+    /// Keeps a signature for ever. One of this key over this size that is there already stays:
+    /// the same root was locked before it was signed.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub async fn put_signature(
+        &self,
+        size: u64,
+        key_id: [u8; 4],
+        note: Bytes,
+    ) -> Result<(), ArchiveError> {
+        let _ = self.archive().put_new(&layout::signature_key(size, key_id), note).await?;
+        Ok(())
+    }
+
+    /// What this key has signed for sizes above this one and is kept, in ascending order, with the
+    /// objects' URLs: it must never sign anything that contradicts them.
+    ///
+    /// # Errors
+    /// If signatures can not be listed or read, or one of this key's is none.
+    pub async fn signed_after(
+        &self,
+        key: &VerifierKey,
+        size: u64,
+    ) -> Result<Vec<(String, u64, Hash)>, ArchiveError> {
+        let store = self.archive();
+        // Behind every key id of that size.
+        let after =
+            format!("{}/g", layout::signature_key(size, [0; 4]).trim_end_matches("/00000000"));
+        let mut all = Vec::new();
+        for object in store.list(CHECKPOINTS_PREFIX, Some(&after)).await? {
+            let Place::Signature(size, key_id) = layout::parse(&object.key) else { continue };
+            if key_id != key.key_id() {
+                continue;
+            }
+            let url = store.object_url(&object.key);
+            let bytes = store.get_bounded(&object.key, length(NOTE_BYTES_MAX)).await?;
+            let signed = Note::parse(&bytes.unwrap_or_default()).and_then(|note| {
+                let signed = note.signed_by(key)?;
+                Ok((signed.is_some(), Checkpoint::parse(&note.text)?))
+            });
+            match signed {
+                Ok((true, head)) if head.size == size => all.push((url, size, head.root)),
+                Ok(_) => {
+                    let (expected, found) = (format!("a signature of {key}"), "another".to_owned());
+                    return Err(ArchiveError::Ledger { object: url, expected, found });
+                }
+                Err(e) => {
+                    let expected = format!("a checkpoint signed by {key}");
+                    return Err(ArchiveError::Ledger {
+                        object: url,
+                        expected,
+                        found: e.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// A tile or a bundle; none if it is not there.
+    ///
+    /// # Errors
+    /// If it can not be read, or is longer than one may be.
+    pub async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, ArchiveError> {
+        self.archive().get_bounded(&layout::tile_key(tile), TILE_BYTES_MAX).await
+    }
+
+    /// Stores a tile or a bundle. One that is there must have the same bytes.
+    ///
+    /// # Errors
+    /// If another is there, and if the store refuses.
+    pub async fn put_tile(&self, tile: Tile, bytes: Bytes) -> Result<(), ArchiveError> {
+        let (store, key) = (self.archive(), layout::tile_key(tile));
+        if store.put_new(&key, bytes.clone()).await? == Put::Created {
+            return Ok(());
+        }
+        let expected = Sha256Digest::of(&bytes);
+        match store.digest(&key).await? {
+            Some(there) if there.sha256 == expected => Ok(()),
+            there => Err(ArchiveError::Ledger {
+                object: store.object_url(&key),
+                expected: format!("SHA-256 {expected}, by the log's commits"),
+                found: there.map_or_else(|| "nothing".to_owned(), |there| there.sha256.to_hex()),
+            }),
+        }
+    }
+
+    /// Locks the root that is about to be signed for a size, for ever, and returns the root that
+    /// is locked: this one, or another sealer's.
+    ///
+    /// # Errors
+    /// If the store refuses, or what is locked is no root.
+    pub async fn lock(&self, size: u64, root: Hash) -> Result<Hash, ArchiveError> {
+        let text = format!("{}\n", Sha256Digest::from_bytes(*root.as_bytes()));
+        match self.locks().put_new(&layout::lock_key(size), text.into()).await? {
+            Put::Created => Ok(root),
+            Put::AlreadyThere => self.locked(size).await,
+        }
+    }
+
+    /// What was locked for sizes above this one, in ascending order: a sealer signed it, or
+    /// stopped just before.
+    ///
+    /// # Errors
+    /// If locks can not be listed or read, or one holds no root.
+    pub async fn locks_after(&self, size: u64) -> Result<Vec<(u64, Hash)>, ArchiveError> {
+        let after = layout::lock_key(size);
+        let mut locks = Vec::new();
+        for object in self.locks().list(LOCK_PREFIX, Some(&after)).await? {
+            if let Some(size) = layout::parse_lock(&object.key) {
+                locks.push((size, self.locked(size).await?));
+            }
+        }
+        Ok(locks)
+    }
+
+    async fn locked(&self, size: u64) -> Result<Hash, ArchiveError> {
+        let (store, key) = (self.locks(), layout::lock_key(size));
+        let bytes = store.get_bounded(&key, LOCK_BYTES_MAX).await?.unwrap_or_default();
+        let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+        let root = text.and_then(|text| text.parse::<Sha256Digest>().ok());
+        let root = root.ok_or_else(|| ArchiveError::Ledger {
+            object: store.object_url(&key),
+            expected: "a root: 64 hex digits and a newline".to_owned(),
+            found: format!("{} bytes", bytes.len()),
+        })?;
+        Ok(Hash::from_bytes(*root.as_bytes()))
+    }
+}
+
+/// Limits of this program's own fit 64 bits.
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,447 @@
+//! The judge reads folders: the checkpoint, every tile and bundle, every lock and signature are
+//! computed again from the commit files, by RFC 6962's definition and nothing of `publish`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use archive::Archive;
+use archive::fault::{Fault, Lost, Then};
+use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
+use async_trait::async_trait;
+use common::ledger::Entry;
+use tlog::note::{Algorithm, SeedSigner, Signature, VerifierKey};
+
+use super::*;
+use crate::sign::SignError;
+use crate::{SealOptions, SealReport, seal, seal_signed};
+
+const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
+
+fn key() -> SeedSigner {
+    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [7; 32]).unwrap()
+}
+
+async fn run(archive: &Archive, signer: &dyn Signer) -> Result<SealReport, SealError> {
+    seal_signed(&archive.sealer(), signer, NOW_MICROS, SealOptions::default()).await
+}
+
+async fn deliver(archive: &Archive, name: &'static str) {
+    ingest(archive, &delivery(&[unit(name, 1, 0)], 1).unwrap()).await.unwrap();
+}
+
+async fn open(folder: &Path) -> Archive {
+    let options = archive::StoreOptions {
+        put_pause_millis: Some(1),
+        put_attempts_max: Some(3),
+        ..archive::StoreOptions::default()
+    };
+    Archive::open(&sample::location(folder).unwrap(), &options).await.unwrap()
+}
+
+/// The subtree of these leaves, as RFC 6962 defines it.
+fn defined(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => Hash::of_no_leaves(),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            Hash::of_children(defined(left), defined(right))
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut all: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Entries by the commit files.
+fn entries(folder: &Path) -> Vec<String> {
+    (0..)
+        .zip(files(&folder.join("archive/_delta_log")))
+        .map(|(version, path)| Entry::of_commit(version, &fs::read(path).unwrap()).to_text())
+        .collect()
+}
+
+/// Everything the ledger has, held against the commits; returns the published size.
+fn judge(folder: &Path) -> u64 {
+    let key = key();
+    let entries = entries(folder);
+    let leaves: Vec<Hash> = entries.iter().map(|text| Hash::of_leaf(text.as_bytes())).collect();
+    let root_at = |size: u64| defined(&leaves[..usize::try_from(size).unwrap()]);
+    let ledger = folder.join("archive/_ledger");
+    let read_note = |path: &Path| {
+        let note = Note::parse(&fs::read(path).unwrap()).unwrap();
+        assert!(note.signed_by(key.public()).unwrap().is_some(), "{}", path.display());
+        let head = Checkpoint::parse(&note.text).unwrap();
+        assert_eq!((&*head.origin, head.root), (key.public().name(), root_at(head.size)));
+        head.size
+    };
+    let size = fs::exists(ledger.join("checkpoint")).unwrap();
+    let size = if size { read_note(&ledger.join("checkpoint")) } else { 0 };
+    for path in files(&ledger.join("checkpoints")) {
+        let named: u64 =
+            path.parent().unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
+        assert_eq!(read_note(&path), named);
+    }
+    for path in files(&folder.join("archive.work/lock")) {
+        let locked: u64 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), hex(root_at(locked)));
+    }
+    let mut found = BTreeMap::new();
+    for path in files(&ledger.join("tile")) {
+        let name = path.strip_prefix(&ledger).unwrap().to_str().unwrap().to_owned();
+        let tile = Tile::parse(&name).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), expected(tile, &entries, &leaves), "{name}");
+        found.insert(tile, ());
+    }
+    for tile in Tile::all_between(0, size) {
+        assert!(found.contains_key(&tile), "{tile} of size {size}");
+    }
+    size
+}
+
+fn hex(root: Hash) -> String {
+    root.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n"
+}
+
+/// A tile's bytes, by the words of tlog-tiles.
+fn expected(tile: Tile, entries: &[String], leaves: &[Hash]) -> Vec<u8> {
+    let index = usize::try_from(tile.index).unwrap() * 256;
+    let places = index..index + usize::from(tile.width);
+    match tile.of {
+        Of::Entries => places
+            .flat_map(|place| {
+                let entry = entries[place].as_bytes();
+                [&u16::try_from(entry.len()).unwrap().to_be_bytes()[..], entry].concat()
+            })
+            .collect(),
+        Of::Hashes(level) => {
+            let leaves_each = 256usize.pow(level.into());
+            let hash = |place| defined(&leaves[place * leaves_each..(place + 1) * leaves_each]);
+            places.flat_map(|place| *hash(place).as_bytes()).collect()
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_seal_publishes_what_it_committed_before_it_clears_the_inbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    // Version 0 alone is a history, too.
+    let report = run(&archive, &key()).await.unwrap();
+    assert_eq!((report.checkpoints, report.sealed_through, judge(folder.path())), (1, Some(0), 1));
+    for (size, name) in (2..).zip(["a", "b", "c"]) {
+        deliver(&archive, name).await;
+        let report = run(&archive, &key()).await.unwrap();
+        assert_eq!((report.checkpoints, report.sealed_through), (1, Some(size - 1)));
+        assert_eq!(judge(folder.path()), size);
+    }
+    let report = run(&archive, &key()).await.unwrap();
+    assert_eq!((report.commits, report.checkpoints, report.sealed_through), (0, 0, Some(3)));
+    // A key that fails: committed, not published, and the inbox keeps what no checkpoint covers.
+    deliver(&archive, "d").await;
+    let error = run(&archive, &NoKey(key())).await.unwrap_err();
+    assert!(error.to_string().contains("the vault is closed"), "{error}");
+    assert_eq!(
+        (judge(folder.path()), files(&folder.path().join("archive.work/inbox")).len()),
+        (4, 1)
+    );
+    let report = run(&archive, &key()).await.unwrap();
+    assert_eq!((report.manifests_dropped, judge(folder.path())), (1, 5));
+    assert_eq!(files(&folder.path().join("archive.work/inbox")).len(), 0);
+    // Without a key, a ledger that was begun can not be left behind.
+    deliver(&archive, "e").await;
+    let unsigned = seal(&archive.sealer(), NOW_MICROS, SealOptions::default()).await;
+    assert!(matches!(unsigned, Err(SealError::NeedsKey { .. })), "{unsigned:?}");
+    assert_eq!(entries(folder.path()).len(), 5);
+}
+
+/// A key whose holder does not answer.
+struct NoKey(SeedSigner);
+
+#[async_trait]
+impl Signer for NoKey {
+    fn public(&self) -> &VerifierKey {
+        self.0.public()
+    }
+
+    async fn sign(&self, _: &str) -> Result<Signature, SignError> {
+        Err(SignError { key: self.0.public().to_string(), source: "the vault is closed".into() })
+    }
+}
+
+#[tokio::test]
+async fn every_write_of_a_signed_seal_may_lose_its_request_or_its_reply_or_be_the_last() {
+    let made = tempfile::tempdir().unwrap();
+    let archive = sample::create(made.path()).await.unwrap();
+    for name in ["a", "b"] {
+        deliver(&archive, name).await;
+        let _ = run(&archive, &key()).await.unwrap();
+    }
+    for name in ["c", "d"] {
+        deliver(&archive, name).await;
+    }
+    let count = Fault::none();
+    let folder = tempfile::tempdir().unwrap();
+    copy(made.path(), folder.path());
+    let report = run(&open(folder.path()).await.with_fault(&count), &key()).await.unwrap();
+    assert_eq!((report.commits, report.checkpoints, judge(folder.path())), (1, 1, 4));
+    // Two manifests, commit, lock, two tiles, signature, checkpoint, two removals.
+    assert_eq!(count.writes(), 10);
+    for at in 0..count.writes() {
+        for lost in [Lost::Request, Lost::Reply] {
+            for then in [Then::Heal, Then::Crash] {
+                let place = format!("write {at} lost {lost:?} then {then:?}");
+                let folder = tempfile::tempdir().unwrap();
+                copy(made.path(), folder.path());
+                let sound = open(folder.path()).await;
+                let fault = Fault::at_write(at, lost, then);
+                let first = run(&sound.with_fault(&fault), &key()).await;
+                assert!(then == Then::Heal || first.is_err(), "{place}");
+                let size = judge(folder.path());
+                let inbox = files(&folder.path().join("archive.work/inbox")).len();
+                assert!(size == 4 || inbox == 2, "{place}: what no checkpoint covers waits");
+                let again = run(&sound, &key()).await.unwrap();
+                assert_eq!((again.sealed_through, judge(folder.path())), (Some(3), 4), "{place}");
+                assert_eq!(files(&folder.path().join("archive.work/inbox")).len(), 0, "{place}");
+            }
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(path, target).unwrap();
+    }
+}
+
+/// A sealer that stops for a while once it has locked: others seal twice before it signs.
+struct Frozen {
+    key: SeedSigner,
+    /// Taken by the first signature.
+    meanwhile: Mutex<Option<Archive>>,
+}
+
+#[async_trait]
+impl Signer for Frozen {
+    fn public(&self) -> &VerifierKey {
+        self.key.public()
+    }
+
+    async fn sign(&self, text: &str) -> Result<Signature, SignError> {
+        let archive = self.meanwhile.lock().unwrap().take();
+        if let Some(archive) = archive {
+            for name in ["x", "y"] {
+                deliver(&archive, name).await;
+                let report = run(&archive, &key()).await.unwrap();
+                assert_eq!(report.commits, 1);
+            }
+        }
+        Ok(self.key.sign(text, 0))
+    }
+}
+
+#[tokio::test]
+async fn a_sealer_that_froze_after_the_lock_and_wakes_two_versions_later_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    deliver(&archive, "a").await;
+    let frozen = Frozen { key: key(), meanwhile: Mutex::new(Some(open(folder.path()).await)) };
+    let report = run(&archive, &frozen).await.unwrap();
+    // Its own checkpoint of size 2 came too late; what it found is of size 4, and covers it.
+    assert_eq!((report.commits, report.checkpoints, report.sealed_through), (1, 0, Some(3)));
+    assert_eq!(judge(folder.path()), 4);
+    assert_eq!(files(&folder.path().join("archive.work/inbox")).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_racing_sealers_make_one_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        deliver(&archive, name).await;
+    }
+    let racing: Vec<_> = (0..4)
+        .map(|n| {
+            let sealer = archive.sealer();
+            tokio::spawn(async move {
+                let options = SealOptions { manifests_per_commit_max: 2, ..SealOptions::default() };
+                seal_signed(&sealer, &key(), NOW_MICROS + n * 1_000_000, options).await.unwrap()
+            })
+        })
+        .collect();
+    let mut commits = 0;
+    for one in racing {
+        commits += one.await.unwrap().commits;
+    }
+    let report = run(&archive, &key()).await.unwrap();
+    assert_eq!((report.commits, report.version), (0, Some(commits)));
+    assert_eq!(judge(folder.path()), commits + 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_follow_from_its_manifests_is_never_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b"] {
+        deliver(&archive, name).await;
+        let _ = run(&archive, &key()).await.unwrap();
+    }
+    // Somebody with the log at hand adds version 3: the files of version 1 once more, and none of
+    // its manifests.
+    let log = archive.sealer().log(&Log::default()).await.unwrap();
+    let (first, last) = (&log.commits()[1], &log.commits()[2]);
+    let mut note = first.commit.note.clone();
+    (note.version, note.previous_sha256) = (3, Some(last.sha256));
+    for manifests in [Vec::new(), note.manifests.clone()] {
+        note.manifests = manifests;
+        let bytes = common::commit::seal_bytes(1, &note, &first.commit.adds);
+        let path = folder.path().join("archive").join(layout::commit_key(3));
+        fs::write(&path, bytes).unwrap();
+        deliver(&archive, "c").await;
+        let error = run(&archive, &key()).await.unwrap_err();
+        assert!(matches!(&error, SealError::Unsigned { version: 3, .. }), "{error}");
+        assert_eq!(judge(folder.path()), 3);
+        assert_eq!(files(&folder.path().join("archive.work/lock")).len(), 3, "not even locked");
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(run(&archive, &key()).await.unwrap().sealed_through, Some(3));
+    assert_eq!(judge(folder.path()), 4);
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_before_another_sealer_signs_is_not_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    deliver(&archive, "a").await;
+    // Committed by a sealer that stopped there.
+    assert!(run(&archive, &NoKey(key())).await.is_err());
+    let data = files(&folder.path().join("archive/data"));
+    let mut bytes = fs::read(&data[0]).unwrap();
+    bytes[9] ^= 1;
+    fs::write(&data[0], &bytes).unwrap();
+    let error = run(&archive, &key()).await.unwrap_err();
+    assert!(error.to_string().contains("FILE_HASH"), "{error}");
+    assert_eq!(judge(folder.path()), 1);
+    bytes[9] ^= 1;
+    fs::write(&data[0], bytes).unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    assert_eq!(judge(folder.path()), 2);
+}
+
+#[tokio::test]
+async fn history_that_was_signed_or_locked_can_not_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b"] {
+        deliver(&archive, name).await;
+        let _ = run(&archive, &key()).await.unwrap();
+    }
+    let place = |name: &str| folder.path().join("archive").join(name);
+    let last = place(&layout::commit_key(2));
+    let (commit, checkpoint) = (fs::read(&last).unwrap(), fs::read(place(CHECKPOINT_KEY)).unwrap());
+    let refused = async |what: &str| {
+        let error = run(&open(folder.path()).await, &key()).await.unwrap_err();
+        assert_eq!(error.remedy(), archive::Remedy::Alarm, "{what}: {error}");
+    };
+    // The last commit is gone; it has other bytes.
+    fs::remove_file(&last).unwrap();
+    refused("a commit less").await;
+    let text = String::from_utf8(commit.clone()).unwrap();
+    fs::write(&last, text.replacen("\"timestamp\":", "\"timestamp\": ", 1)).unwrap();
+    refused("white space in a commit").await;
+    // With the checkpoint taken back as well, the lock still knows.
+    let signed = files(&place("_ledger/checkpoints"));
+    let older = signed.iter().find(|path| path.to_str().unwrap().contains("0002/")).unwrap();
+    fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
+    refused("white space and an older checkpoint").await;
+    fs::remove_file(place(CHECKPOINT_KEY)).unwrap();
+    refused("white space and no checkpoint").await;
+    // With the locks gone as well, the kept signature still knows.
+    for path in files(&folder.path().join("archive.work/lock")) {
+        fs::remove_file(path).unwrap();
+    }
+    refused("white space, no checkpoint, no locks").await;
+    fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
+    refused("white space, an older checkpoint, no locks").await;
+    // The right history and an older checkpoint: the newer one is published again.
+    fs::write(&last, &commit).unwrap();
+    fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    assert_eq!(fs::read(place(CHECKPOINT_KEY)).unwrap(), checkpoint);
+    assert_eq!(judge(folder.path()), 3);
+}
+
+#[tokio::test]
+async fn keys_and_checkpoints_of_others_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let named = |name: &str, seed| SeedSigner::new(name, Algorithm::Ed25519, [seed; 32]).unwrap();
+    let other_table = run(&archive, &named("archive.example/mesh/other", 7)).await.unwrap_err();
+    assert!(other_table.to_string().contains("archive.example/mesh/other"), "{other_table}");
+    let _ = run(&archive, &key()).await.unwrap();
+    let path = folder.path().join("archive").join(CHECKPOINT_KEY);
+    let good = fs::read_to_string(&path).unwrap();
+    deliver(&archive, "a").await;
+    for signer in [named("archive.example/mesh/sample", 8), named("other.example/sample", 7)] {
+        let error = run(&archive, &signer).await.unwrap_err();
+        assert_eq!(error.remedy(), archive::Remedy::Alarm, "{error}");
+    }
+    for wrong in [
+        String::new(),
+        "x".repeat(300_000),
+        good.replace("\n1\n", "\n2\n"),
+        good.replace("\n1\n", "\n18446744073709551615\n"),
+        good.replacen('\n', "\r\n", 1),
+    ] {
+        fs::write(&path, wrong).unwrap();
+        let error = run(&archive, &key()).await.unwrap_err();
+        assert_eq!(error.remedy(), archive::Remedy::Alarm, "{error}");
+    }
+    fs::write(&path, good).unwrap();
+    assert_eq!(run(&archive, &key()).await.unwrap().sealed_through, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_verification_beside_a_seal_raises_no_false_alarm() {
+    use archive::verify::{Severity, VerifyOptions, verify};
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    // Seals whenever it reports progress, five times at most.
+    let names = Mutex::new(vec!["a", "b", "c", "d", "e"]);
+    let seals = |_| {
+        let Some(name) = names.lock().unwrap().pop() else { return };
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                deliver(&archive, name).await;
+                let _ = run(&archive, &key()).await.unwrap();
+            });
+        });
+    };
+    let options = VerifyOptions {
+        policy: Some(tlog::policy::Policy::of_log(key().public().clone())),
+        ..VerifyOptions::default()
+    };
+    let report = verify(&archive.reader(), options.clone(), &seals).await.unwrap();
+    assert_eq!(report.ledger.unwrap().size, 1, "as it was when it was looked at");
+    // What the log and the manifests say of each other is another matter (verify/strays.rs).
+    let of_ledger = |object: &str| object.contains("_ledger/") || object.contains("/lock/");
+    let found: Vec<_> = report.findings.iter().filter(|one| of_ledger(&one.object)).collect();
+    assert!(found.iter().all(|one| one.severity == Severity::Incomplete), "{found:?}");
+    assert!(names.lock().unwrap().len() < 5);
+    let report = verify(&archive.reader(), options, &|_| {}).await.unwrap();
+    assert_eq!((report.ledger.unwrap().size, report.findings), (judge(folder.path()), vec![]));
+}
