@@ -75,6 +75,7 @@ pub(crate) struct Place {
 Examples:
   meshledger init --archive ./audit
   meshledger init --archive s3://acme-audit/mesh --work s3://acme-work/mesh
+  meshledger init --archive ./audit --ledger archive.example.com/mesh
 
 An archive that exists already is left as it is.")]
 pub(crate) struct Init {
@@ -83,6 +84,20 @@ pub(crate) struct Init {
     /// Let other Delta Lake writers into the table; only for tools that refuse the fenced one
     #[arg(long)]
     pub(crate) no_fence: bool,
+    /// Begin a signed ledger of this name, such as archive.example.com/mesh, with a key in a file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ledger: Option<String>,
+    #[command(flatten)]
+    pub(crate) key: Key,
+}
+
+/// The key that signs the ledger.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Key {
+    /// File of the key that signs the ledger [default: MESHLEDGER_KEY_FILE, else the archive's in
+    /// the folder keys of ~/.local/state/meshledger]
+    #[arg(id = "key", long = "key", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// Format of generated records.
@@ -186,6 +201,8 @@ pub(crate) struct Ingest {
     /// Seal afterwards
     #[arg(long)]
     pub(crate) seal: bool,
+    #[command(flatten)]
+    pub(crate) key: Key,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -206,6 +223,8 @@ Examples:
 pub(crate) struct Seal {
     #[command(flatten)]
     pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) key: Key,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -309,11 +328,15 @@ pub(crate) struct QueryLimits {
 Examples:
   meshledger verify --archive ./audit
   meshledger verify --archive s3://acme-audit/mesh --json
+  meshledger verify --archive ./audit --policy ./trust.txt
 
 Reads every byte. Exits 0 if all is well, 1 on tampering, 2 if something is unfinished.")]
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// Whose signatures count: a file in C2SP tlog-policy form, kept outside the archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,

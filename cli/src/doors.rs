@@ -56,6 +56,11 @@ pub(crate) fn default_archive() -> Option<String> {
     variable("MESHLEDGER_ARCHIVE")
 }
 
+/// The file of the key that signs, when none is named.
+pub(crate) fn key_file() -> Option<PathBuf> {
+    variable("MESHLEDGER_KEY_FILE").map(PathBuf::from)
+}
+
 /// Whether the user asked for no colours (<https://no-color.org>).
 pub(crate) fn no_color() -> bool {
     variable("NO_COLOR").is_some()
@@ -76,10 +81,24 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
 /// If the operating system gives no randomness.
 pub(crate) fn new_table_id() -> Result<String, Failure> {
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(|e| {
-        Failure::new(Exit::Storage, format!("the operating system gave no random bytes: {e}"))
-    })?;
+    fill(&mut random)?;
     Ok(uuid(random))
+}
+
+/// The seed of a new key: 32 random bytes.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub(crate) fn random_seed() -> Result<[u8; 32], Failure> {
+    let mut random = [0_u8; 32];
+    fill(&mut random)?;
+    Ok(random)
+}
+
+fn fill(random: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(random).map_err(|e| {
+        Failure::new(Exit::Storage, format!("the operating system gave no random bytes: {e}"))
+    })
 }
 
 fn uuid(random: [u8; 16]) -> String {

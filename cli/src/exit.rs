@@ -163,7 +163,7 @@ impl From<SealError> for Failure {
     fn from(error: SealError) -> Self {
         match error {
             SealError::Archive(error) => error.into(),
-            SealError::Json(_) => Self::new(Exit::Storage, error.to_string()),
+            _ => Self::new(Exit::Storage, error.to_string()),
         }
     }
 }

@@ -11,6 +11,7 @@ mod exit;
 mod ingest;
 mod input;
 mod interrupt;
+mod key;
 mod output;
 mod progress;
 mod query;

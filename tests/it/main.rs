@@ -17,6 +17,7 @@ mod cli_basics;
 mod demo;
 mod investigations;
 mod kit;
+mod ledger;
 mod other_readers;
 mod quarantine;
 mod query_forms;

@@ -128,6 +128,37 @@ fn two_sealers_race_and_every_event_is_there_once() {
 }
 
 #[test]
+fn a_ledger_on_s3_is_signed_by_racing_sealers_through_a_troubled_server_and_checked() {
+    let server = Seaweed::shared();
+    let proxy = FaultyProxy::start(server.port(), 17, 6);
+    let laptop = Laptop::remote(&server.archive_url("ledger"), Seaweed::environment(server.port()));
+    let key = laptop.path("ledger.key");
+    let init = laptop.command("init").args(["--ledger", "archive.example/s3", "--key"]);
+    let said = init.args([&key]).run().expect(0).text();
+    let lines_of_policy: Vec<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let policy = laptop.write("trust.txt", lines_of_policy.join("\n"));
+    let troubled = Laptop::remote(laptop.archive(), Seaweed::environment(proxy.port()));
+    for name in ["a", "b", "c"] {
+        let _ = laptop.ingest_bytes(name, lines(name, 20));
+        let sealers: Vec<_> = [&laptop, &troubled, &laptop]
+            .map(|of| of.command("seal").args(["--json", "--key"]).args([&key]).start())
+            .into();
+        for sealer in sealers {
+            // The troubled one may have had to give up; it is run again below.
+            let output = sealer.finish();
+            assert!(matches!(output.code, Some(0 | 5)), "{}", output.report());
+            assert!(!output.stderr.contains("nothing was signed"), "{}", output.report());
+        }
+    }
+    let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+    assert_eq!(laptop.events(), 60);
+    let verify = laptop.command("verify").args(["--json", "--policy"]).args([&policy]);
+    let report = verify.run().expect(0).json();
+    assert_eq!(report["ledger"]["size"], report["commits"], "{report}");
+}
+
+#[test]
 fn two_writers_of_the_same_file_archive_it_once() {
     let server = Seaweed::shared();
     let laptop = archive(&server, server.port(), "two-writers");

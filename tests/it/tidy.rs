@@ -15,13 +15,13 @@ const ONE_COPY: [&str; 4] = ["arrow", "parquet", "object_store", "datafusion"];
 const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("tlog", &[]),
     ("sha256-lanes", &[]),
-    ("common", &["sha256-lanes"]),
-    ("archive", &["common"]),
+    ("common", &["sha256-lanes", "tlog"]),
+    ("archive", &["common", "tlog"]),
     ("ingest-fn", &["common", "archive"]),
     ("query-fn", &["common", "archive"]),
-    ("maintain-fn", &["common", "archive"]),
+    ("maintain-fn", &["common", "archive", "tlog"]),
     ("traffic", &[]),
-    ("cli", &["common", "archive", "ingest-fn", "query-fn", "maintain-fn", "traffic"]),
+    ("cli", &["common", "archive", "ingest-fn", "query-fn", "maintain-fn", "traffic", "tlog"]),
 ];
 
 fn read(path: &Path) -> String {

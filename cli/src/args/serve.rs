@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use ingest_fn::redact::Rules;
 
-use super::{Place, redaction};
+use super::{Key, Place, redaction};
 
 /// `serve`
 #[derive(Debug, Args)]
@@ -35,6 +35,8 @@ pub(crate) struct Serve {
     /// How often to seal, and once at the end; 0 leaves sealing to others
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub(crate) seal_every_seconds: u64,
+    #[command(flatten)]
+    pub(crate) key: Key,
     /// How long a request waits for others to be stored with: longer makes fewer, larger files
     #[arg(
         long,

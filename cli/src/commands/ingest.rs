@@ -36,7 +36,7 @@ pub(crate) async fn run(args: args::Ingest, interrupt: Interrupt) -> Outcome {
         }
     }
     if failed.is_none() && args.seal && !summary.interrupted {
-        match super::seal::seal(&archive).await {
+        match super::seal::seal(&archive, &args.key).await {
             Ok(report) if super::seal::exit(&report) == Exit::Ok => {
                 summary.sealed_version = report.version;
             }

@@ -5,16 +5,19 @@ use std::io::Write;
 use archive::Archive;
 use maintain_fn::{SealOptions, SealReport};
 
-use crate::args::Seal;
+use tlog::note::SeedSigner;
+
+use crate::args::{Key, Seal};
 use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::key;
 use crate::output::{self, bytes, count, counted, printable};
 use crate::progress::Bars;
 
 /// Runs the command.
 pub(crate) async fn run(args: Seal) -> Outcome {
     let archive = super::open(&args.place).await?;
-    let report = seal(&archive).await?;
+    let report = seal(&archive, &args.key).await?;
     let mut out = output::stdout();
     if args.json {
         serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
@@ -26,16 +29,32 @@ pub(crate) async fn run(args: Seal) -> Outcome {
     Ok(exit(&report))
 }
 
+/// Seals everything that waits, and signs if there is a key.
+///
+/// # Errors
+/// If the key can not be used or the archive fails; what was committed stays.
+pub(crate) async fn seal(archive: &Archive, key: &Key) -> Result<SealReport, Failure> {
+    let signer = key::find(key.file.as_deref(), &archive.table_id().await?)?;
+    let bar = Bars::new().spinner("sealing");
+    let sealed = seal_with(archive, signer.as_ref()).await;
+    bar.finish_and_clear();
+    sealed
+}
+
 /// Seals everything that waits.
 ///
 /// # Errors
 /// If the archive fails; what was committed stays.
-pub(crate) async fn seal(archive: &Archive) -> Result<SealReport, Failure> {
-    let bar = Bars::new().spinner("sealing");
-    let now_micros = doors::now_micros()?;
-    let sealed = maintain_fn::seal(&archive.sealer(), now_micros, SealOptions::default()).await;
-    bar.finish_and_clear();
-    Ok(sealed?)
+pub(crate) async fn seal_with(
+    archive: &Archive,
+    signer: Option<&SeedSigner>,
+) -> Result<SealReport, Failure> {
+    let (sealer, now_micros) = (archive.sealer(), doors::now_micros()?);
+    let options = SealOptions::default();
+    Ok(match signer {
+        Some(signer) => maintain_fn::seal_signed(&sealer, signer, now_micros, options).await?,
+        None => maintain_fn::seal(&sealer, now_micros, options).await?,
+    })
 }
 
 /// A seal that had to refuse something needs somebody's attention.
@@ -57,6 +76,9 @@ pub(crate) fn text(report: &SealReport) -> String {
             bytes(report.bytes)
         )
     };
+    if let Some(through) = report.sealed_through {
+        text.push_str(&format!("The signed ledger covers versions 0 to {through}.\n"));
+    }
     if report.rejects > 0 {
         let rejects = counted(report.rejects, "reject is", "rejects are");
         text.push_str(&format!("{rejects} kept in mesh_quarantine.\n"));

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::args;
 use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
+use crate::key;
 use crate::output::note;
 use crate::serve::{self, Settings};
 
@@ -17,6 +18,7 @@ const TRANSPORT: &str = "otlp_http";
 /// Runs the command.
 pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     let archive = super::open(&args.place).await?;
+    let signer = key::find(args.key.file.as_deref(), &archive.table_id().await?)?;
     let listener = TcpListener::bind(args.listen).await.map_err(|e| {
         let listen = args.listen;
         Failure::usage(format!("can not listen on {listen}: {e}; name another with --listen"))
@@ -34,6 +36,7 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
             ..SourceConfig::default()
         },
         window: Duration::from_millis(args.batch_milliseconds),
+        signer,
         seal_every: (args.seal_every_seconds > 0)
             .then(|| Duration::from_secs(args.seal_every_seconds)),
     };

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use archive::verify::{Finding, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify};
-use archive::{Archive, Reader};
+use archive::verify::{
+    Finding, LedgerState, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify,
+};
+use archive::{Archive, Location, Reader};
 use common::date::rfc3339;
 use indicatif::ProgressBar;
 use serde::Serialize;
+use tlog::policy::Policy;
 
 use crate::args::Verify;
 use crate::exit::{Exit, Failure, Outcome};
@@ -26,7 +31,8 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     // Not `open`: whether this is a sound archive is what is to be found out.
     let archive = Archive::connect(&location, &super::options(&location)?)?;
     let started = Instant::now();
-    let report = check(&archive.reader()).await?;
+    let policy = args.policy.as_deref().map(|path| policy(path, &location)).transpose()?;
+    let report = check(&archive.reader(), policy).await?;
     let mut out = output::stdout();
     if args.json {
         let answer = Answer { ok: report.worst().is_none(), report: &report };
@@ -37,6 +43,21 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     }
     out.flush()?;
     Ok(exit(&report))
+}
+
+/// Reads whom to trust. A policy in the archive would be the archive's word about itself.
+fn policy(path: &Path, location: &Location) -> Result<Policy, Failure> {
+    let shown = printable(&path.display().to_string(), false);
+    let failed = |e: String| Failure::usage(format!("the policy {shown} can not be used: {e}"));
+    let text = fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let places = [location.archive_url(), location.work_url()];
+    let real = fs::canonicalize(path).map_err(|e| failed(e.to_string()))?;
+    let is_inside =
+        |place: &&str| fs::canonicalize(place).is_ok_and(|folder| real.starts_with(folder));
+    if places.iter().any(is_inside) {
+        return Err(failed("it lies in the archive it is to judge; keep it elsewhere".to_owned()));
+    }
+    Policy::parse(&text).map_err(|e| failed(e.to_string()))
 }
 
 /// The report as `--json` prints it.
@@ -52,11 +73,15 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// If the archive can not be read.
-pub(crate) async fn check(reader: &Reader) -> Result<VerifyReport, Failure> {
+pub(crate) async fn check(
+    reader: &Reader,
+    policy: Option<Policy>,
+) -> Result<VerifyReport, Failure> {
     let bars = Bars::new();
     let shown: Mutex<Option<(Stage, ProgressBar)>> = Mutex::new(None);
     let on_progress = |progress: Progress| show(&bars, &shown, progress);
-    let report = verify(reader, VerifyOptions::default(), &on_progress).await;
+    let options = VerifyOptions { policy, ..VerifyOptions::default() };
+    let report = verify(reader, options, &on_progress).await;
     if let Ok(Some((_, bar))) = shown.into_inner() {
         bar.finish_and_clear();
     }
@@ -115,6 +140,9 @@ pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
         elapsed(time),
         speed(report.bytes, time)
     );
+    if let Some(ledger) = &report.ledger {
+        let _ = writeln!(text, "{}", ledger_text(ledger));
+    }
     if report.unsealed_manifests > 0 {
         let _ = writeln!(
             text,
@@ -141,6 +169,17 @@ pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
         _ => "TAMPERING: what is sealed is not what was written.\n",
     });
     text
+}
+
+/// What the ledger covers, and who says so.
+fn ledger_text(ledger: &LedgerState) -> String {
+    let (origin, root) = (printable(&ledger.origin, false), &ledger.root);
+    let who = match &ledger.signed_by {
+        Some(key) => format!("signed by {}", printable(key, false)),
+        None => "whose signature no --policy was given for, or none that accepts it".to_owned(),
+    };
+    let size = counted(ledger.size, "commit", "commits");
+    format!("The ledger {origin} covers {size}, root {root}, {who}.")
 }
 
 /// One finding, in three lines.

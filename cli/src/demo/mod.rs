@@ -199,7 +199,7 @@ impl Demo {
     async fn seal(&mut self, archive: &Archive) -> Result<(), Failure> {
         self.story.chapter("Seal: what was ingested becomes one commit of a Delta table")?;
         let started = Instant::now();
-        let report = seal::seal(archive).await?;
+        let report = seal::seal_with(archive, None).await?;
         self.story.say(&seal::text(&report))?;
         self.story.say(&format!("It took {}.", elapsed(started.elapsed())))
     }
@@ -245,7 +245,7 @@ impl Demo {
     async fn verify(&mut self, archive: &Archive) -> Result<bool, Failure> {
         self.story.chapter("Verify: is everything as it was written?")?;
         let started = Instant::now();
-        let report = verify::check(&archive.reader()).await?;
+        let report = verify::check(&archive.reader(), None).await?;
         self.story.say(&verify::text(&report, started.elapsed()))?;
         Ok(report.findings.is_empty())
     }
@@ -268,7 +268,7 @@ impl Demo {
         let location = self.place.location("tampered")?;
         let copy = Archive::connect(&location, &StoreOptions::default())?;
         let started = Instant::now();
-        let report = verify::check(&copy.reader()).await?;
+        let report = verify::check(&copy.reader(), None).await?;
         self.story.say(&verify::text(&report, started.elapsed()))?;
         self.story.say(&format!(
             "`meshledger verify` ends with exit code {} here.",

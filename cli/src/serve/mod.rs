@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use archive::Archive;
 use ingest_fn::pipeline::SourceConfig;
+use tlog::note::SeedSigner;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) config: SourceConfig,
     /// How long a body waits for others to be archived with.
     pub(crate) window: Duration,
+    /// The ledger's key, if there is one.
+    pub(crate) signer: Option<SeedSigner>,
     /// How often to seal; `None` never, not even at the end.
     pub(crate) seal_every: Option<Duration>,
 }
@@ -52,7 +55,7 @@ pub(crate) async fn run(
     let waits = Arc::new(AtomicBool::new(true));
     let (sender, receiver) = mpsc::unbounded_channel();
     let batcher = Batcher::new(archive, settings.config, settings.window, Arc::clone(&waits));
-    let seals = Seals::new(archive, waits);
+    let seals = Seals::new(archive, settings.signer, waits);
     let sealing = async {
         if let Some(every) = settings.seal_every {
             seals.run(every, interrupt.clone()).await;

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::Archive;
-use maintain_fn::SealOptions;
+use tlog::note::SeedSigner;
 
 use crate::commands::seal;
-use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::output::{complain, printable};
@@ -16,13 +15,19 @@ use crate::output::{complain, printable};
 /// Seals what the server has stored.
 pub(crate) struct Seals {
     archive: Archive,
+    /// The ledger's key, if there is one.
+    signer: Option<SeedSigner>,
     /// Raised by each delivery.
     waits: Arc<AtomicBool>,
 }
 
 impl Seals {
-    pub(crate) fn new(archive: &Archive, waits: Arc<AtomicBool>) -> Self {
-        Self { archive: archive.clone(), waits }
+    pub(crate) fn new(
+        archive: &Archive,
+        signer: Option<SeedSigner>,
+        waits: Arc<AtomicBool>,
+    ) -> Self {
+        Self { archive: archive.clone(), signer, waits }
     }
 
     /// Seals every so often until interrupted. What fails is tried again the next time.
@@ -47,10 +52,7 @@ impl Seals {
         if !self.waits.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let now_micros = doors::now_micros()?;
-        let options = SealOptions::default();
-        let sealed = maintain_fn::seal(&self.archive.sealer(), now_micros, options).await;
-        match sealed {
+        match seal::seal_with(&self.archive, self.signer.as_ref()).await {
             Ok(report) => {
                 if !report.is_complete {
                     self.waits.store(true, Ordering::Release);
@@ -62,7 +64,7 @@ impl Seals {
             }
             Err(e) => {
                 self.waits.store(true, Ordering::Release);
-                Err(e.into())
+                Err(e)
             }
         }
     }
