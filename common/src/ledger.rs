@@ -106,6 +106,11 @@ pub fn origin(name: &str, table_id: &str) -> Result<String, FormatError> {
     Ok(format!("{name}/{table_id}"))
 }
 
+/// What a lock holds: the root in hex, and a newline.
+pub fn lock_text(root: Hash) -> String {
+    format!("{}\n", Sha256Digest::from_bytes(*root.as_bytes()))
+}
+
 /// Whether a ledger of this origin is of this table.
 pub fn is_of_table(origin: &str, table_id: &str) -> bool {
     origin.strip_suffix(table_id).is_some_and(|name| name.len() > 1 && name.ends_with('/'))

@@ -4,16 +4,14 @@
 use bytes::Bytes;
 use common::Sha256Digest;
 use common::layout::{self, CHECKPOINT_KEY, CHECKPOINTS_PREFIX, LOCK_PREFIX, Place};
+use common::ledger::lock_text;
 use tlog::note::{NOTE_BYTES_MAX, Note, VerifierKey};
-use tlog::tile::{ENTRY_BYTES_MAX, Tile, WIDTH};
+use tlog::tile::Tile;
 use tlog::{Checkpoint, Hash};
 
 use super::Sealer;
 use crate::error::ArchiveError;
 use crate::store::{Put, Stamped, Store, Swap};
-
-/// Longest tile or bundle, in bytes: a full bundle of the longest entries.
-const TILE_BYTES_MAX: u64 = WIDTH as u64 * (ENTRY_BYTES_MAX as u64 + 2);
 
 /// Longest lock: a root in hex and a newline.
 const LOCK_BYTES_MAX: u64 = 65;
@@ -108,14 +106,6 @@ impl Sealer {
         Ok(all)
     }
 
-    /// A tile or a bundle; none if it is not there.
-    ///
-    /// # Errors
-    /// If it can not be read, or is longer than one may be.
-    pub async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, ArchiveError> {
-        self.archive().get_bounded(&layout::tile_key(tile), TILE_BYTES_MAX).await
-    }
-
     /// Stores a tile or a bundle. One that is there must have the same bytes.
     ///
     /// # Errors
@@ -142,8 +132,7 @@ impl Sealer {
     /// # Errors
     /// If the store refuses, or what is locked is no root.
     pub async fn lock(&self, size: u64, root: Hash) -> Result<Hash, ArchiveError> {
-        let text = format!("{}\n", Sha256Digest::from_bytes(*root.as_bytes()));
-        match self.locks().put_new(&layout::lock_key(size), text.into()).await? {
+        match self.locks().put_new(&layout::lock_key(size), lock_text(root).into()).await? {
             Put::Created => Ok(root),
             Put::AlreadyThere => self.locked(size).await,
         }

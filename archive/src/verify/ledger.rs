@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use common::Sha256Digest;
 use common::layout::{self, CHECKPOINT_KEY, LEDGER_PREFIX, LOCK_PREFIX, Place};
-use common::ledger::{Entry, is_of_table};
+use common::ledger::{Entry, is_of_table, lock_text};
 use serde::Serialize;
 use tlog::note::{NOTE_BYTES_MAX, Note};
 use tlog::policy::Policy;
@@ -420,10 +420,7 @@ impl Judge<'_> {
                 continue;
             };
             let root = self.whole.root_at(size);
-            let expected = root.map_or_else(
-                || format!("at least {size} commits"),
-                |root| format!("{}\n", Sha256Digest::from_bytes(*root.as_bytes())),
-            );
+            let expected = root.map_or_else(|| format!("at least {size} commits"), lock_text);
             let found = match self.work.get_bounded(&object.key, 128).await {
                 Ok(Some(bytes)) if root.is_some() && bytes == expected.as_bytes() => continue,
                 Ok(None) => continue,
