@@ -13,6 +13,7 @@ pub mod location;
 pub mod log;
 pub mod options;
 pub mod rejects;
+pub mod rows;
 #[cfg(any(test, feature = "fault"))]
 pub mod sample;
 pub mod seats;

@@ -122,6 +122,11 @@ impl SegmentId {
         u64::from_le_bytes(*half)
     }
 
+    /// The 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     fn derive(pieces: &[&[u8]]) -> Self {
         let mut hasher = Hasher::new();
         for piece in pieces {

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod limits;
 pub mod manifest;
 pub mod resolve;
+pub mod row;
 pub mod schema;
 pub mod stats;
 
