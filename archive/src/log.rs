@@ -130,7 +130,7 @@ pub(crate) async fn read(store: &Store, version: u64) -> Result<SealedCommit, Ar
     };
     background::run(&object, move || {
         let commit = Commit::parse(version, &bytes)?;
-        let entry = Entry::of_commit(version, &bytes);
+        let entry = Entry::of_commit(version, &bytes, &commit.adds);
         let (sha256, bytes) = (entry.commit_sha256, entry.commit_bytes);
         Ok(SealedCommit { sha256, bytes, entry, commit })
     })

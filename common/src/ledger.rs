@@ -8,6 +8,8 @@ use tlog::tree::Tree;
 
 use crate::digest::Sha256Digest;
 use crate::error::FormatError;
+use crate::ids::SegmentId;
+use crate::manifest::FileEntry;
 
 /// First line of an entry.
 const ENTRY_KIND: &str = "mesh-archive-commit/v1";
@@ -21,30 +23,48 @@ pub struct Entry {
     pub commit_sha256: Sha256Digest,
     /// Length of the commit, in bytes.
     pub commit_bytes: u64,
+    /// Number of lines of the commit.
+    pub lines: u64,
     /// RFC 6962 root over the commit's lines, each without its newline: it proves one file
     /// without showing the others.
     pub lines_root: Hash,
+    /// Number of files it adds.
+    pub segments: u64,
+    /// RFC 6962 root over the segments of the files it adds: it proves one segment without
+    /// showing a file's statistics, which quote other events than the one in question.
+    pub segments_root: Hash,
 }
 
 impl Entry {
-    /// The entry of a commit as it is stored.
-    pub fn of_commit(version: u64, commit: &[u8]) -> Self {
+    /// The entry of a commit as it is stored, with the files that it adds.
+    pub fn of_commit(version: u64, commit: &[u8], adds: &[FileEntry]) -> Self {
+        let (lines, lines_root) = tree(lines(commit).map(Hash::of_leaf));
+        let segments = adds.iter().map(|file| SegmentLeaf::of_file(file).leaf());
+        let (segments, segments_root) = tree(segments);
         Self {
             version,
             commit_sha256: Sha256Digest::of(commit),
             commit_bytes: u64::try_from(commit.len()).unwrap_or(u64::MAX),
-            lines_root: lines(commit).map(Hash::of_leaf).collect::<Tree>().root(),
+            lines,
+            lines_root,
+            segments,
+            segments_root,
         }
     }
 
     /// The entry's text, whose bytes are the log's entry.
     pub fn to_text(&self) -> String {
+        let hex = |root: Hash| Sha256Digest::from_bytes(*root.as_bytes());
         format!(
-            "{ENTRY_KIND}\nversion {}\ncommit-sha256 {}\ncommit-bytes {}\nlines-root {}\n",
+            "{ENTRY_KIND}\nversion {}\ncommit-sha256 {}\ncommit-bytes {}\nlines {}\n\
+             lines-root {}\nsegments {}\nsegments-root {}\n",
             self.version,
             self.commit_sha256,
             self.commit_bytes,
-            Sha256Digest::from_bytes(*self.lines_root.as_bytes()),
+            self.lines,
+            hex(self.lines_root),
+            self.segments,
+            hex(self.segments_root),
         )
     }
 
@@ -71,18 +91,58 @@ impl Entry {
         let number = |text: &str| {
             text.parse().map_err(|_| FormatError::new("ledger entry", "a number", text))
         };
+        let root = |text: &str| Ok(Hash::from_bytes(*text.parse::<Sha256Digest>()?.as_bytes()));
         let entry = Self {
             version: number(field("version")?)?,
             commit_sha256: field("commit-sha256")?.parse()?,
             commit_bytes: number(field("commit-bytes")?)?,
-            lines_root: Hash::from_bytes(*field("lines-root")?.parse::<Sha256Digest>()?.as_bytes()),
+            lines: number(field("lines")?)?,
+            lines_root: root(field("lines-root")?)?,
+            segments: number(field("segments")?)?,
+            segments_root: root(field("segments-root")?)?,
         };
         if entry.to_text() == text {
             Ok(entry)
         } else {
-            Err(FormatError::new("ledger entry", "five lines and nothing else", text))
+            Err(FormatError::new("ledger entry", "eight lines and nothing else", text))
         }
     }
+}
+
+/// What the log says of one segment: a leaf under an entry's segments root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentLeaf {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Rows in its file.
+    pub rows: u64,
+}
+
+impl SegmentLeaf {
+    /// The segment of a file that a commit adds.
+    pub fn of_file(file: &FileEntry) -> Self {
+        Self { segment: file.segment, rows: file.rows }
+    }
+
+    /// The leaf's text.
+    pub fn to_text(&self) -> String {
+        format!("segment {}\nrows {}\n", self.segment, self.rows)
+    }
+
+    /// The leaf's hash.
+    pub fn leaf(&self) -> Hash {
+        Hash::of_leaf(self.to_text().as_bytes())
+    }
+}
+
+/// How many leaves, and their root.
+fn tree(leaves: impl Iterator<Item = Hash>) -> (u64, Hash) {
+    let (mut count, mut tree) = (0, Tree::default());
+    for leaf in leaves {
+        count += 1;
+        tree.push(leaf);
+    }
+    (count, tree.root())
 }
 
 /// The lines of a commit, as the lines root takes them: split at newlines, the last one's newline
@@ -119,15 +179,19 @@ pub fn is_of_table(origin: &str, table_id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::date::EventDate;
 
     #[test]
     fn an_entry_is_the_text_the_format_page_shows_and_comes_back() {
-        let entry = Entry::of_commit(42, b"{\"a\":1}\n{\"b\":2}\n");
+        let entry = Entry::of_commit(42, b"{\"a\":1}\n{\"b\":2}\n", &[]);
         // Made with Python's hashlib.
         let expected = "mesh-archive-commit/v1\nversion 42\n\
             commit-sha256 3881dc2ee848fe04d776737c86afbc783e482e7c5be6431d3aab36fa8fa2c928\n\
             commit-bytes 16\n\
-            lines-root 6e69587a0b570d8c5d0114c51a9d6775ad2650718b1b98198de75131437a4c06\n";
+            lines 2\n\
+            lines-root 6e69587a0b570d8c5d0114c51a9d6775ad2650718b1b98198de75131437a4c06\n\
+            segments 0\n\
+            segments-root e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
         assert_eq!(entry.to_text(), expected);
         assert_eq!(Entry::parse(expected), Ok(entry));
         assert_eq!(entry.leaf(), Hash::of_leaf(expected.as_bytes()));
@@ -147,13 +211,39 @@ mod tests {
     }
 
     #[test]
+    fn a_segments_leaf_is_the_format_pages_and_its_root_goes_into_the_entry() {
+        let leaf =
+            SegmentLeaf { segment: "60bbe41e8d9779d7b1a80133cb9fcf3f".parse().unwrap(), rows: 1 };
+        // Made with Python's hashlib.
+        let hash = "fd3fe5d212d9a5a695c320ade97efd9d995c9006792eca88f05bc1223166f00e";
+        assert_eq!(Sha256Digest::from_bytes(*leaf.leaf().as_bytes()).to_hex(), hash);
+        let event_date = EventDate::of_micros(0);
+        let file = FileEntry {
+            path: String::new(),
+            sha256: Sha256Digest::of(b""),
+            bytes: 0,
+            rows: leaf.rows,
+            segment: leaf.segment,
+            event_date,
+            event_time_micros_min: 0,
+            event_time_micros_max: 0,
+            stats: crate::stats::FileStats::new(),
+        };
+        let other = FileEntry { rows: 2, ..file.clone() };
+        let root = |adds: &[FileEntry]| Entry::of_commit(1, b"", adds).segments_root;
+        assert_eq!(root(std::slice::from_ref(&file)), leaf.leaf());
+        let both = Hash::of_children(leaf.leaf(), SegmentLeaf::of_file(&other).leaf());
+        assert_eq!(root(&[file, other]), both);
+    }
+
+    #[test]
     fn any_other_bytes_are_another_entry() {
-        let of = |bytes: &[u8]| Entry::of_commit(1, bytes);
+        let of = |bytes: &[u8]| Entry::of_commit(1, bytes, &[]);
         let entry = of(b"a\nb\n");
         for other in [&b"a\nb"[..], b"a\nb\n\n", b"ab\n", b"b\na\n", b"a\n\nb\n", b""] {
             assert_ne!(of(other).leaf(), entry.leaf(), "{other:?}");
         }
-        assert_ne!(Entry::of_commit(2, b"a\nb\n").leaf(), entry.leaf());
+        assert_ne!(Entry::of_commit(2, b"a\nb\n", &[]).leaf(), entry.leaf());
     }
 
     #[test]

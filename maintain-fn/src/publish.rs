@@ -136,7 +136,7 @@ impl Grown {
         for commit in log.commits() {
             let entry = commit.entry.to_text();
             edge.push(commit.entry.leaf(), |tile, bytes| tiles.push((tile, bytes)));
-            // An entry has 300 bytes at most, so it fits.
+            // An entry has some hundreds of bytes, so it fits.
             let _ = push_entry(&mut bundle, entry.as_bytes());
             if edge.size().is_multiple_of(u64::from(WIDTH)) {
                 let index = edge.size() / u64::from(WIDTH) - 1;

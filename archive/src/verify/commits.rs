@@ -156,17 +156,25 @@ async fn read_commit(store: &Store, version: u64) -> Result<Option<ReadCommit>, 
         Err(e) => {
             return unreadable(e).map(|found| {
                 let parsed = Err(FormatError::new(key, "a commit", found));
-                Some(ReadCommit { version, entry: Entry::of_commit(version, b""), parsed })
+                Some(ReadCommit { version, entry: Entry::of_commit(version, b"", &[]), parsed })
             });
         }
     };
-    let entry = Entry::of_commit(version, &bytes);
-    let parsed = background::run(&object, move || Commit::parse(version, &bytes)).await;
-    let parsed = match parsed {
-        Ok(parsed) => parsed,
-        Err(e) => Err(FormatError::new(key, "a commit", e.to_string())),
+    let read = {
+        let bytes = bytes.clone();
+        background::run(&object, move || {
+            let parsed = Commit::parse(version, &bytes);
+            let adds = parsed.as_ref().map_or(&[][..], |commit| &commit.adds);
+            ReadCommit { version, entry: Entry::of_commit(version, &bytes, adds), parsed }
+        })
     };
-    Ok(Some(ReadCommit { version, entry, parsed }))
+    Ok(Some(match read.await {
+        Ok(read) => read,
+        Err(e) => {
+            let parsed = Err(FormatError::new(key, "a commit", e.to_string()));
+            ReadCommit { version, entry: Entry::of_commit(version, &bytes, &[]), parsed }
+        }
+    }))
 }
 
 fn check_chain(

@@ -66,7 +66,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn entries(folder: &Path) -> Vec<String> {
     (0..)
         .zip(files(&folder.join("archive/_delta_log")))
-        .map(|(version, path)| Entry::of_commit(version, &fs::read(path).unwrap()).to_text())
+        .map(|(version, path)| {
+            let bytes = fs::read(path).unwrap();
+            let commit = common::commit::Commit::parse(version, &bytes).unwrap();
+            Entry::of_commit(version, &bytes, &commit.adds).to_text()
+        })
         .collect()
 }
 
