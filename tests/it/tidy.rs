@@ -262,3 +262,31 @@ fn every_invariant_names_a_proof_that_exists() {
     }
     assert!(proofs > 15, "the table of invariants names more tests than {proofs}");
 }
+
+#[test]
+fn every_link_of_a_page_leads_somewhere_and_every_test_it_names_is_there() {
+    let root = repository();
+    let mut pages = vec![root.join("README.md"), root.join("SECURITY.md")];
+    pages.extend(files_below(&root.join("docs")));
+    let mut tests = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|e| e == "md")) {
+        let text = read(page);
+        // "[words](target)": the words stand before the target.
+        let parts: Vec<&str> = text.split("](").collect();
+        for (before, after) in parts.iter().zip(parts.iter().skip(1)) {
+            let target = after.split(')').next().unwrap().split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = page.parent().unwrap().join(target);
+            assert!(path.exists(), "{} links to {target}", short(page));
+            let words = before.rsplit('[').next().unwrap();
+            let name = words.strip_prefix('`').and_then(|words| words.strip_suffix('`'));
+            if let Some(name) = name.filter(|name| name.contains('_') && target.ends_with(".rs")) {
+                assert!(read(&path).contains(&format!("fn {name}(")), "{target} has no {name}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests >= 10, "only {tests} names of tests were found");
+}
