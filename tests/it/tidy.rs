@@ -1,5 +1,6 @@
 //! The house rules that a compiler does not know.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -289,4 +290,42 @@ fn every_link_of_a_page_leads_somewhere_and_every_test_it_names_is_there() {
         }
     }
     assert!(tests >= 10, "only {tests} names of tests were found");
+}
+
+#[test]
+fn the_clauses_of_the_format_are_in_order_and_what_is_cited_is_there() {
+    let page = repository().join("docs/format.md");
+    let text = read(&page);
+    let (mut section, mut last, mut clauses) = (String::new(), Vec::new(), BTreeSet::new());
+    for line in text.lines() {
+        let word = line.split(' ').next().unwrap();
+        if line.starts_with("## ") {
+            section = line.split(' ').nth(1).unwrap().to_owned();
+            last.clear();
+        } else if let Some(number) = clause(word) {
+            assert_eq!(word.split('.').next(), Some(&*section), "{word} is in section {section}");
+            assert!(number > last, "{word} does not follow {last:?}");
+            clauses.insert(word.to_owned());
+            last = number;
+        }
+    }
+    assert!(clauses.len() > 150, "only {} clauses were found", clauses.len());
+    let mut pages = rust_files();
+    pages.extend(files_below(&repository().join("docs")));
+    pages.extend(["README.md", "SECURITY.md", "ARCHITECTURE.md"].map(|n| repository().join(n)));
+    for path in pages.iter().filter(|path| path.extension().is_some_and(|e| e != "json")) {
+        let Ok(text) = fs::read_to_string(path) else { continue };
+        for cited in text.split("format ").skip(1) {
+            let word = cited.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap();
+            let word = word.trim_end_matches('.');
+            let is_there = clause(word).is_none() || clauses.contains(word);
+            assert!(is_there, "{} cites format {word}", short(path));
+        }
+    }
+}
+
+/// The numbers of a word like `14.6.1`; none if it is another.
+fn clause(word: &str) -> Option<Vec<u32>> {
+    let numbers: Vec<u32> = word.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    (numbers.len() >= 2).then_some(numbers)
 }

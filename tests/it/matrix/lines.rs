@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meshledger_tests::tamper::{add_stray, append, delete, edit, flip_byte, swap, truncate};
+use archive::sample::unit;
+use meshledger_tests::tamper::{
+    add_stray, append, delete, edit, files_below, flip_byte, swap, truncate,
+};
 use tlog::note::{Note, SeedSigner};
 use tlog::{Checkpoint, Hash};
 
 use super::twins::{
     AGAIN, BESIDE, BESIDE_SIGNED, COMMITTED, MORE, NO_WORK, NOTHING, OLD, ORPHAN, STOPPED, UNNAMED,
+    WAITS,
 };
 use super::{INCOMPLETE, Line, TAMPERING};
 use crate::scene::{Scene, key, other_key, signed, write};
@@ -593,6 +597,31 @@ pub(super) const LINES: &[Line] = &[
             edit(&s.commit(1), "\"data/event_date=2026-11-02/", "\"data/event_date%3D2026-11-02/");
         },
         MORE,
+    ),
+    (
+        "waits a",
+        "remove a file of a delivery that waits",
+        TAMPERING,
+        "FILE_MISSING",
+        |s| {
+            let before = s.below("data", 1);
+            s.deliver_unit(unit("more", 2, 1), false);
+            let file = s.below("data", 1).into_iter().find(|file| !before.contains(file));
+            delete(&file.unwrap());
+        },
+        WAITS,
+    ),
+    (
+        "waits b",
+        "a waiting manifest with another length of a file",
+        TAMPERING,
+        "FILE_SIZE",
+        |s| {
+            s.deliver_unit(unit("more", 2, 1), false);
+            let inbox = files_below(&s.work().join("inbox"));
+            edit(&inbox[0], "\"bytes\":1", "\"bytes\":2");
+        },
+        WAITS,
     ),
     (
         "held",

@@ -13,6 +13,7 @@ use crate::scene::other_key;
 pub(super) const NOTHING: &str = "nothing";
 pub(super) const AGAIN: &str = "the same bytes again";
 pub(super) const MORE: &str = "one more delivery, sealed";
+pub(super) const WAITS: &str = "one more delivery that waits";
 pub(super) const UNNAMED: &str = "a file that only a manifest names is gone";
 pub(super) const ORPHAN: &str = "a file of an ingestion that stopped";
 pub(super) const STOPPED: &str = "a seal that stopped before the checkpoint";
