@@ -27,11 +27,24 @@ const SHOWN_TO_THE_OTHER: u64 = 24;
 /// What is done to an object.
 #[derive(Debug)]
 enum Mutation {
-    Flip { bit: u64 },
-    Cut { to: u64 },
-    Append { bytes: u64 },
+    Flip {
+        bit: u64,
+    },
+    Cut {
+        to: u64,
+    },
+    Append {
+        bytes: u64,
+    },
     Remove,
-    Exchange { with: PathBuf },
+    Exchange {
+        with: PathBuf,
+    },
+    /// A copy of it beside it, under a name that differs in one character.
+    Plant {
+        at: usize,
+        character: char,
+    },
 }
 
 /// A sound archive, and each of its objects: what is below `.tmp/` is none, and what is below
@@ -80,21 +93,26 @@ impl Target {
         let kind = &kinds[below(kinds.len())];
         let object = kind[below(kind.len())].clone();
         let length = usize::try_from(fs::metadata(&object).unwrap().len()).unwrap();
-        let mutation = match below(8) {
+        let mutation = match below(9) {
             // Most are flips of one bit, which are the hardest to see.
             0..4 if length > 0 => Mutation::Flip { bit: below(length * 8) as u64 },
             4 if length > 0 => Mutation::Cut { to: below(length) as u64 },
             5 => Mutation::Append { bytes: 1 + below(300) as u64 },
             6 => Mutation::Remove,
+            7 => {
+                let name = object.file_name().unwrap().len();
+                let (at, character) = (below(name), "0123456789abcdefx.".chars().nth(below(18)));
+                Mutation::Plant { at, character: character.unwrap() }
+            }
             _ => Mutation::Exchange { with: self.objects[below(self.objects.len())].clone() },
         };
         (object, mutation)
     }
 
-    /// Applies a mutation; gives what undoes it, or nothing if it changes no byte.
-    fn apply(object: &Path, mutation: &Mutation) -> Option<Vec<(PathBuf, Vec<u8>)>> {
+    /// Applies a mutation; gives the files as they were, or nothing if it changes none.
+    fn apply(object: &Path, mutation: &Mutation) -> Option<Vec<(PathBuf, Option<Vec<u8>>)>> {
         let good = fs::read(object).unwrap();
-        let mut undo = vec![(object.to_owned(), good.clone())];
+        let mut undo = vec![(object.to_owned(), Some(good.clone()))];
         let mut bad = good.clone();
         match mutation {
             Mutation::Flip { bit } => bad[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8),
@@ -106,8 +124,19 @@ impl Target {
             }
             Mutation::Exchange { with } => {
                 bad = fs::read(with).unwrap();
-                undo.push((with.clone(), bad.clone()));
+                undo.push((with.clone(), Some(bad.clone())));
                 fs::write(with, &good).unwrap();
+            }
+            Mutation::Plant { at, character } => {
+                let mut name: Vec<char> =
+                    object.file_name().unwrap().to_str().unwrap().chars().collect();
+                name[*at] = *character;
+                let path = object.with_file_name(name.iter().collect::<String>());
+                if path.exists() {
+                    return None;
+                }
+                fs::write(&path, &good).unwrap();
+                return Some(vec![(path, None)]);
             }
         }
         fs::write(object, &bad).unwrap();
@@ -187,7 +216,10 @@ fn mutate(sound: &Scene, seed: u64, numbers: impl Iterator<Item = u64>) -> Tally
             ));
         }
         for (path, bytes) in undo {
-            fs::write(path, bytes).unwrap();
+            match bytes {
+                Some(bytes) => fs::write(path, bytes).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
         }
     }
     assert_eq!(worst(&target.scene), Ok(None), "what was undone is sound again");
