@@ -96,6 +96,13 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError>;
     async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError>;
     async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError>;
+    /// Length, and the SHA-256 that the store computed itself when the object came, if it did.
+    async fn head_digest(
+        &self,
+        key: &str,
+    ) -> Result<Option<(u64, Option<Sha256Digest>)>, ArchiveError> {
+        Ok(self.head(key).await?.map(|bytes| (bytes, None)))
+    }
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce;
     async fn get_stamped(&self, key: &str, bytes_max: u64)
     -> Result<Option<Stamped>, ArchiveError>;
@@ -238,6 +245,20 @@ impl Store {
         check_key(key)?;
         self.counters.head();
         self.backend.head(key).await
+    }
+
+    /// Length of an object, and the SHA-256 that the store computed itself when the object came,
+    /// if it keeps one; `None` if it is not there. Nothing of the object is read.
+    ///
+    /// # Errors
+    /// If the store can not be asked.
+    pub async fn head_digest(
+        &self,
+        key: &str,
+    ) -> Result<Option<(u64, Option<Sha256Digest>)>, ArchiveError> {
+        check_key(key)?;
+        self.counters.head();
+        self.backend.head_digest(key).await
     }
 
     /// One page of a listing: at most [`LIST_PAGE_COUNT`] objects below `prefix` (which ends in a

@@ -329,17 +329,38 @@ Examples:
   meshledger verify --archive ./audit
   meshledger verify --archive s3://acme-audit/mesh --json
   meshledger verify --archive ./audit --policy ./trust.txt
+  meshledger verify --archive ./audit --quick --since ./last.checkpoint --keep ./last.checkpoint
 
-Reads every byte. Exits 0 if all is well, 1 on tampering, 2 if something is unfinished.")]
+Reads every byte unless it is told otherwise. Exits 0 if all is well, 1 on tampering, 2 if something is unfinished.")]
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) depth: VerifyDepth,
     /// Whose signatures count: a file in C2SP tlog-policy form, kept outside the archive
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// A checkpoint kept from an earlier run, which this archive must continue
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<PathBuf>,
+    /// Keep the checkpoint that was verified in this file, for --since; not if tampering was found
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keep: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How much `verify` reads.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(multiple = false)]
+pub(crate) struct VerifyDepth {
+    /// Read no data file: ledger, commits, manifests, and which files are there
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Read every byte of every file (the default)
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// `demo`

@@ -15,6 +15,7 @@ mod bad_input;
 mod bad_storage;
 mod cli_basics;
 mod demo;
+mod depths;
 mod hostile;
 mod investigations;
 mod kit;

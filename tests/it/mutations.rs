@@ -165,6 +165,7 @@ fn worst(scene: &Scene) -> Result<Option<Severity>, String> {
     let options = VerifyOptions {
         policy: Some(Policy::of_log(key().public().clone())),
         files_at_once: std::num::NonZeroUsize::new(1),
+        ..VerifyOptions::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let report = runtime.block_on(verify(&archive.reader(), options, &|_| {}));

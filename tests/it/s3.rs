@@ -159,6 +159,18 @@ fn a_ledger_on_s3_is_signed_by_racing_sealers_through_a_troubled_server_and_chec
 }
 
 #[test]
+fn the_store_vouches_for_the_digest_of_a_file_that_nobody_reads() {
+    let server = Seaweed::shared();
+    let laptop = archive(&server, server.port(), "vouched");
+    let _ = laptop.ingest_bytes("a.log", lines("a", 20));
+    let _ = laptop.seal();
+    let verify = || laptop.command("verify").args(["--quick", "--json"]).run();
+    let report = verify().expect(0).json();
+    assert_eq!((&report["files"], &report["digests"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(report["bytes"], 0, "{report}");
+}
+
+#[test]
 fn two_writers_of_the_same_file_archive_it_once() {
     let server = Seaweed::shared();
     let laptop = archive(&server, server.port(), "two-writers");

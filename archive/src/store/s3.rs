@@ -1,11 +1,14 @@
 //! A store in an S3 bucket, below a prefix.
 
+mod asker;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use common::Sha256Digest;
 use common::digest::Hasher;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
@@ -16,6 +19,7 @@ use object_store::{
     ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 
+use self::asker::Asker;
 use super::{Backend, Digested, Listed, Objects, PutOnce, Stamped};
 use crate::error::ArchiveError;
 use crate::options::StoreOptions;
@@ -28,6 +32,8 @@ pub(super) struct S3Store {
     /// The same place for conditional writes, without repetition: object_store repeats them after
     /// a 5xx or a lost answer, then meets its own object and reports it as another's.
     puts: Objects,
+    /// Asks for what the store computed of an object when it came, which object_store does not.
+    asker: Asker,
 }
 
 /// Times a request is repeated after 5xx or a lost connection, where that can do no harm.
@@ -62,7 +68,8 @@ impl S3Store {
             Ok(Arc::new(PrefixStore::new(s3, prefix)))
         };
         let (objects, puts) = (connect(REQUEST_RETRIES_MAX)?, connect(0)?);
-        Ok(Self { url: url.to_owned(), objects, puts })
+        let asker = Asker::new(bucket, prefix, options).map_err(refused)?;
+        Ok(Self { url: url.to_owned(), objects, puts, asker })
     }
 
     fn error(&self, operation: &'static str, key: &str, source: Error) -> ArchiveError {
@@ -98,6 +105,10 @@ impl S3Store {
     }
 }
 
+fn client_options(options: &StoreOptions) -> ClientOptions {
+    ClientOptions::new().with_allow_http(options.allow_http).with_timeout(REQUEST_TIME_MAX)
+}
+
 fn builder(
     bucket: &str,
     retries_max: usize,
@@ -115,9 +126,7 @@ fn builder(
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         // The store checks the bytes it received, and a later HEAD can prove them.
         .with_checksum_algorithm(Checksum::SHA256)
-        .with_client_options(
-            ClientOptions::new().with_allow_http(options.allow_http).with_timeout(REQUEST_TIME_MAX),
-        )
+        .with_client_options(client_options(options))
         .with_retry(RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
@@ -187,6 +196,16 @@ impl Backend for S3Store {
     async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
         let options = GetOptions { head: true, ..GetOptions::default() };
         Ok(self.request(key, options).await?.map(|result| result.meta.size))
+    }
+
+    async fn head_digest(
+        &self,
+        key: &str,
+    ) -> Result<Option<(u64, Option<Sha256Digest>)>, ArchiveError> {
+        if let Some(asked) = self.asker.ask(key).await {
+            return Ok(Some(asked));
+        }
+        Ok(self.head(key).await?.map(|bytes| (bytes, None)))
     }
 
     async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {

@@ -1,82 +1,117 @@
 //! Reads the log: every version there, well-formed, and each continuing the one before.
 
+use std::sync::Arc;
+
 use common::commit::Commit;
 use common::layout::{self, DATA_PREFIX, LOG_PREFIX, MANIFESTS_PREFIX, Place};
 use common::ledger::Entry;
 use common::limits::COMMIT_BYTES_MAX;
 use common::{FormatError, Sha256Digest};
-use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::finding::{Code, Finding, Findings};
-use super::history::unreadable;
 use super::strays::REST_NOT_EXAMINED;
-use super::{Progress, Stage};
 use crate::background;
 use crate::error::ArchiveError;
-use crate::store::Store;
-
-/// Commits read at once.
-const READS_MAX: usize = 16;
+use crate::store::{LIST_PAGE_COUNT, Listed, Store};
 
 /// Event times, first and last, in microseconds.
 pub(super) type Times = Option<(i64, i64)>;
 
-/// What the ledger would say of a commit as it is stored, and the event times it adds.
-#[derive(Debug)]
-pub(super) struct Logged {
+/// Bounds the bytes of objects that are read ahead: whoever is to be checked first has taken its
+/// share first, so nobody waits for one behind it.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    /// Kilobytes in memory at once; one object is always taken.
+    const KILOBYTES_MAX: u32 = 128 * 1024;
+
+    pub(super) fn new() -> Self {
+        let permits = usize::try_from(Self::KILOBYTES_MAX).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(permits)))
+    }
+
+    /// Waits for room for so many bytes; it is given back when the answer is dropped.
+    pub(super) async fn take(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let kilobytes = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        // It is closed never.
+        Arc::clone(&self.0).acquire_many_owned(kilobytes.min(Self::KILOBYTES_MAX)).await.ok()
+    }
+}
+
+/// A commit as it was read.
+pub(super) struct ReadCommit {
     pub(super) version: u64,
     pub(super) entry: Entry,
-    pub(super) times: Times,
+    pub(super) parsed: Result<Commit, FormatError>,
 }
 
-/// Every commit that is there: what the ledger would say of it, and what it says, unless it is
-/// malformed.
+/// The versions there are, page by page, ascending; anything else in the log is reported.
 #[derive(Debug, Default)]
-pub(super) struct Commits {
-    pub(super) logged: Vec<Logged>,
-    pub(super) parsed: Vec<(u64, Option<Commit>)>,
+pub(super) struct Versions {
+    after: Option<String>,
+    is_done: bool,
+    /// The version that should be next.
+    next: u64,
+    is_any: bool,
 }
 
-/// Reads every commit there is.
-pub(super) async fn read(
-    store: &Store,
-    findings: &mut Findings,
-    progress: &(dyn Fn(Progress) + Sync),
-) -> Result<Commits, ArchiveError> {
-    let listed = list_log(store, findings).await?;
-    if listed.is_empty() {
-        report_no_log(store, findings).await?;
-    }
-    report_gaps(store, &listed, findings);
-    let total = u64::try_from(listed.len()).unwrap_or(u64::MAX);
-    let mut reads =
-        stream::iter(listed).map(|version| read_commit(store, version)).buffered(READS_MAX);
-    let mut previous: Option<(u64, Sha256Digest, Times)> = None;
-    let mut commits = Commits::default();
-    let mut done = 0;
-    while let Some(read) = reads.try_next().await? {
-        done += 1;
-        progress(Progress { stage: Stage::Commits, done, total, bytes_done: 0, bytes_total: 0 });
-        // Gone since it was listed: who removes commits is no friend, but the next run sees it.
-        let Some(ReadCommit { version, entry, parsed }) = read else { continue };
-        let commit = match parsed {
-            Ok(commit) => {
-                check_chain(store, &commit, previous, findings);
-                Some(commit)
+impl Versions {
+    /// The next page of commits; empty after the last.
+    pub(super) async fn page(
+        &mut self,
+        store: &Store,
+        findings: &mut Findings,
+    ) -> Result<Vec<(u64, Listed)>, ArchiveError> {
+        let mut versions = Vec::new();
+        while versions.is_empty() && !self.is_done {
+            let page = match store.list_page(LOG_PREFIX, self.after.as_deref()).await {
+                Err(ArchiveError::Key { key, .. }) => {
+                    findings.push(
+                        Finding::new(Code::Stray, store.object_url(LOG_PREFIX))
+                            .differs("commits only", key)
+                            .detail(format!("in the log {REST_NOT_EXAMINED}")),
+                    );
+                    Vec::new()
+                }
+                page => page?,
+            };
+            self.is_done = page.len() < LIST_PAGE_COUNT;
+            self.after = page.last().map(|object| object.key.clone());
+            for object in page {
+                match layout::parse(&object.key) {
+                    Place::Commit(version) => versions.push((version, object)),
+                    _ => findings.push(
+                        Finding::new(Code::Stray, store.object_url(&object.key))
+                            .differs("nothing but commits", "an object nobody names")
+                            .detail("some engines would read it as part of the log"),
+                    ),
+                }
             }
-            Err(error) => {
-                let object = store.object_url(&layout::commit_key(version));
-                let finding = Finding::new(Code::CommitFormat, object).format(&error);
-                findings.push(finding.version(Some(version)));
-                None
-            }
-        };
-        let times = commit.as_ref().and_then(event_times);
-        previous = Some((version, entry.commit_sha256, times));
-        commits.logged.push(Logged { version, entry, times });
-        commits.parsed.push((version, commit));
+        }
+        self.report_gaps(store, &versions, findings);
+        if !self.is_any && versions.is_empty() {
+            report_no_log(store, findings).await?;
+        }
+        self.is_any = true;
+        Ok(versions)
     }
-    Ok(commits)
+
+    fn report_gaps(&mut self, store: &Store, page: &[(u64, Listed)], findings: &mut Findings) {
+        for &(version, _) in page {
+            if let Some(last) = version.checked_sub(1).filter(|last| *last >= self.next) {
+                let next = self.next;
+                findings.push(
+                    Finding::new(Code::Gap, store.object_url(&layout::commit_key(next)))
+                        .version(Some(next))
+                        .differs(format!("versions {next} to {last}"), "none of them")
+                        .detail("a version that was sealed is gone"),
+                );
+            }
+            self.next = version.saturating_add(1);
+        }
+    }
 }
 
 /// Without a log it is no archive, or somebody took the log away.
@@ -97,64 +132,16 @@ async fn report_no_log(store: &Store, findings: &mut Findings) -> Result<(), Arc
     Ok(())
 }
 
-/// A commit as it was read.
-struct ReadCommit {
-    version: u64,
-    entry: Entry,
-    parsed: Result<Commit, FormatError>,
-}
-
-/// Versions in the log, ascending; anything else there is reported.
-async fn list_log(store: &Store, findings: &mut Findings) -> Result<Vec<u64>, ArchiveError> {
-    let mut versions = Vec::new();
-    let listed = match store.list(LOG_PREFIX, None).await {
-        Err(ArchiveError::Key { key, .. }) => {
-            findings.push(
-                Finding::new(Code::Stray, store.object_url(LOG_PREFIX))
-                    .differs("commits only", key)
-                    .detail(format!("in the log {REST_NOT_EXAMINED}")),
-            );
-            return Ok(versions);
-        }
-        listed => listed?,
-    };
-    for object in listed {
-        match layout::parse(&object.key) {
-            Place::Commit(version) => versions.push(version),
-            _ => findings.push(
-                Finding::new(Code::Stray, store.object_url(&object.key))
-                    .differs("nothing but commits", "an object nobody names")
-                    .detail("some engines would read it as part of the log"),
-            ),
-        }
-    }
-    Ok(versions)
-}
-
-fn report_gaps(store: &Store, versions: &[u64], findings: &mut Findings) {
-    let mut next = 0;
-    for &version in versions {
-        if version > next {
-            let last = version - 1;
-            findings.push(
-                Finding::new(Code::Gap, store.object_url(&layout::commit_key(next)))
-                    .version(Some(next))
-                    .differs(format!("versions {next} to {last}"), "none of them")
-                    .detail("a version that was sealed is gone"),
-            );
-        }
-        next = version.saturating_add(1);
-    }
-}
-
-async fn read_commit(store: &Store, version: u64) -> Result<Option<ReadCommit>, ArchiveError> {
+/// Reads one commit. `None`: gone since it was listed; who removes commits is no friend, but the
+/// next run sees it. An error is one of the store.
+pub(super) async fn read(store: &Store, version: u64) -> Result<Option<ReadCommit>, ArchiveError> {
     let key = layout::commit_key(version);
     let object = store.object_url(&key);
     let bytes = match store.get_bounded(&key, COMMIT_BYTES_MAX).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
         Err(e) => {
-            return unreadable(e).map(|found| {
+            return super::unreadable(e).map(|found| {
                 let parsed = Err(FormatError::new(key, "a commit", found));
                 Some(ReadCommit { version, entry: Entry::of_commit(version, b"", &[]), parsed })
             });
@@ -177,13 +164,22 @@ async fn read_commit(store: &Store, version: u64) -> Result<Option<ReadCommit>, 
     }))
 }
 
-fn check_chain(
+/// What the next commit is held against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Previous {
+    pub(super) version: u64,
+    pub(super) sha256: Sha256Digest,
+    pub(super) times: Times,
+}
+
+/// Checks that a commit continues the one before it.
+pub(super) fn check_chain(
     store: &Store,
     commit: &Commit,
-    previous: Option<(u64, Sha256Digest, Times)>,
+    previous: Option<Previous>,
     findings: &mut Findings,
 ) {
-    let Some((version, sha256, times)) = previous else { return };
+    let Some(Previous { version, sha256, times }) = previous else { return };
     let named = commit.note.previous_sha256;
     if version.checked_add(1) != Some(commit.note.version) || named == Some(sha256) {
         return;
@@ -203,6 +199,11 @@ pub(super) fn event_times(commit: &Commit) -> Times {
     commit.adds.iter().fold(None, |times, file| {
         merge(times, Some((file.event_time_micros_min, file.event_time_micros_max)))
     })
+}
+
+/// Event rows of the files a commit adds.
+pub(super) fn event_rows(commit: &Commit) -> u64 {
+    commit.adds.iter().fold(0, |rows, file| rows.saturating_add(file.rows))
 }
 
 fn merge(a: Times, b: Times) -> Times {

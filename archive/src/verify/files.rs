@@ -1,67 +1,106 @@
-//! Hashes every file the history names, and compares footers with descriptions.
+//! Checks files beside the walk through the log: as many at once as there are processors, each in
+//! little memory whatever its length.
 
 use std::num::NonZeroUsize;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::JoinSet;
 
 use super::finding::{Code, Finding, Findings};
 use super::footer;
-use super::history::{Expected, History, What, unreadable};
-use super::{Progress, Stage, VerifyOptions};
+use super::history::{Expected, What};
+use super::{Depth, Unreachable, unreadable};
 use crate::error::ArchiveError;
-use crate::seats::Reader;
 use crate::store::Store;
 
-/// What was hashed.
-#[derive(Debug, Default)]
+/// What was checked.
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Counts {
     pub(super) files: u64,
+    /// Files whose digest was compared.
+    pub(super) digests: u64,
+    /// Bytes that were read and hashed.
     pub(super) bytes: u64,
 }
 
-/// Checks every file. Each one in flight costs about a megabyte, whatever its length.
-pub(super) async fn check(
-    reader: &Reader,
-    history: &History,
-    options: &VerifyOptions,
-    findings: &mut Findings,
-    progress: &(dyn Fn(Progress) + Sync),
-) -> Result<Counts, ArchiveError> {
-    let store = reader.store();
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let at_once = options.files_at_once.map_or(cores, NonZeroUsize::get);
-    let total = u64::try_from(history.files.len()).unwrap_or(u64::MAX);
-    let bytes_total =
-        history.files.values().fold(0u64, |sum, file| sum.saturating_add(file.bytes()));
-    let mut counts = Counts::default();
-    let mut checks = stream::iter(&history.files)
-        .map(|(path, expected)| async move {
-            let finding = match check_file(store, path, expected).await {
-                Ok(finding) => finding,
-                Err(e) => {
-                    let found = unreadable(e)?;
-                    Some(
-                        about(store, path, expected, Code::FileMissing)
-                            .differs("a readable file", found),
-                    )
-                }
-            };
-            Ok::<_, ArchiveError>((expected.bytes(), finding))
-        })
-        .buffer_unordered(at_once);
-    while let Some((bytes, finding)) = checks.try_next().await? {
-        findings.extend(finding);
-        counts.files += 1;
-        counts.bytes = counts.bytes.saturating_add(bytes);
-        progress(Progress {
-            stage: Stage::Files,
-            done: counts.files,
-            total,
-            bytes_done: counts.bytes,
-            bytes_total,
-        });
+/// File checks that run.
+pub(super) struct Pool {
+    store: Store,
+    depth: Depth,
+    at_once: usize,
+    running: JoinSet<Checked>,
+    pub(super) counts: Counts,
+}
+
+struct Checked {
+    counts: Counts,
+    outcome: Result<Vec<Finding>, ArchiveError>,
+}
+
+impl Pool {
+    pub(super) fn new(store: Store, depth: Depth, at_once: Option<NonZeroUsize>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let at_once = at_once.map_or(cores, NonZeroUsize::get);
+        Self { store, depth, at_once, running: JoinSet::new(), counts: Counts::default() }
     }
-    Ok(counts)
+
+    /// Starts a check, after waiting for others if there are enough.
+    pub(super) async fn add(
+        &mut self,
+        path: String,
+        expected: Expected,
+        findings: &mut Findings,
+        unreachable: &mut Unreachable,
+    ) -> Result<(), ArchiveError> {
+        while self.running.len() >= self.at_once {
+            self.one(findings, unreachable).await?;
+        }
+        let (store, depth) = (self.store.clone(), self.depth);
+        self.running.spawn(async move {
+            let mut counts = Counts { files: 1, ..Counts::default() };
+            let outcome = check_file(&store, &path, &expected, depth, &mut counts).await;
+            let outcome = outcome.or_else(|e| {
+                let found = unreadable(e)?;
+                let finding = about(&store, &path, &expected, Code::FileMissing);
+                Ok(vec![finding.differs("a readable file", found)])
+            });
+            Checked { counts, outcome }
+        });
+        Ok(())
+    }
+
+    /// Waits for all.
+    pub(super) async fn finish(
+        &mut self,
+        findings: &mut Findings,
+        unreachable: &mut Unreachable,
+    ) -> Result<(), ArchiveError> {
+        while !self.running.is_empty() {
+            self.one(findings, unreachable).await?;
+        }
+        Ok(())
+    }
+
+    async fn one(
+        &mut self,
+        findings: &mut Findings,
+        unreachable: &mut Unreachable,
+    ) -> Result<(), ArchiveError> {
+        let Some(done) = self.running.join_next().await else { return Ok(()) };
+        let object = self.store.url().to_owned();
+        let failed = |e| ArchiveError::Task { object, source: Box::new(e) };
+        let Checked { counts, outcome } = done.map_err(failed)?;
+        self.counts.files += counts.files;
+        self.counts.digests += counts.digests;
+        self.counts.bytes = self.counts.bytes.saturating_add(counts.bytes);
+        match outcome {
+            Ok(found) => {
+                unreachable.reached();
+                findings.extend(found);
+            }
+            Err(e) => findings.push(unreachable.report(e)?),
+        }
+        Ok(())
+    }
 }
 
 fn about(store: &Store, path: &str, expected: &Expected, code: Code) -> Finding {
@@ -72,6 +111,7 @@ fn about(store: &Store, path: &str, expected: &Expected, code: Code) -> Finding 
     Finding::new(code, store.object_url(path))
         .version(expected.version)
         .times(expected.times())
+        .events(expected.events())
         .detail(detail)
 }
 
@@ -80,28 +120,39 @@ pub(super) async fn check_file(
     store: &Store,
     path: &str,
     expected: &Expected,
-) -> Result<Option<Finding>, ArchiveError> {
+    depth: Depth,
+    counts: &mut Counts,
+) -> Result<Vec<Finding>, ArchiveError> {
     let finding = |code| about(store, path, expected, code);
-    let (bytes, sha256) = match &expected.what {
-        What::Events(entry) => (entry.bytes, entry.sha256),
-        What::Quarantine(entry) => (entry.bytes, entry.sha256),
+    let found = match depth {
+        Depth::Quick => store.head_digest(path).await?,
+        Depth::Full => store.digest(path).await?.map(|found| {
+            counts.bytes = found.bytes;
+            (found.bytes, Some(found.sha256))
+        }),
     };
-    let found = match store.digest(path).await? {
-        Some(found) => found,
-        None if !expected.is_required => return Ok(None),
+    let (bytes, sha256) = (expected.bytes(), expected.sha256());
+    let (found_bytes, found_sha256) = match found {
+        Some(found) => {
+            counts.digests = u64::from(found.1.is_some());
+            found
+        }
+        None if !expected.is_required => return Ok(Vec::new()),
         None => {
-            return Ok(Some(
-                finding(Code::FileMissing).differs(format!("{bytes} bytes"), "nothing"),
-            ));
+            let missing = finding(Code::FileMissing);
+            return Ok(vec![missing.differs(format!("{bytes} bytes"), "nothing")]);
         }
     };
-    if found.bytes != bytes {
-        let (expected, found) = (format!("{bytes} bytes"), format!("{} bytes", found.bytes));
-        return Ok(Some(finding(Code::FileSize).differs(expected, found)));
+    if found_bytes != bytes {
+        let (expected, found) = (format!("{bytes} bytes"), format!("{found_bytes} bytes"));
+        return Ok(vec![finding(Code::FileSize).differs(expected, found)]);
     }
-    if found.sha256 != sha256 {
-        let (expected, found) = (format!("SHA-256 {sha256}"), format!("SHA-256 {}", found.sha256));
-        return Ok(Some(finding(Code::FileHash).differs(expected, found)));
+    if let Some(found) = found_sha256.filter(|found| *found != sha256) {
+        let (expected, found) = (format!("SHA-256 {sha256}"), format!("SHA-256 {found}"));
+        return Ok(vec![finding(Code::FileHash).differs(expected, found)]);
+    }
+    if depth == Depth::Quick {
+        return Ok(Vec::new());
     }
     let wrong = match &expected.what {
         What::Events(entry) => footer::check_events(store, entry).await?,
@@ -109,5 +160,8 @@ pub(super) async fn check_file(
             footer::check_quarantine(store, path, entry.bytes, entry.rows).await?
         }
     };
-    Ok(wrong.map(|(code, expected, found)| finding(code).differs(expected, found)))
+    if let Some((code, expected, found)) = wrong {
+        return Ok(vec![finding(code).differs(expected, found)]);
+    }
+    Ok(Vec::new())
 }

@@ -77,6 +77,10 @@ codes! {
     Tile = "TILE",
     /// Something was signed, or locked to be signed, that is no part of this history.
     Fork = "FORK",
+    /// The checkpoint is older than one that was seen.
+    Rollback = "ROLLBACK",
+    /// The store did not give an object, so that nothing is known of it.
+    Unreachable = "UNREACHABLE",
     /// The held index does not follow from the manifests.
     HeldIndex = "HELD_INDEX",
 }
@@ -105,6 +109,8 @@ pub struct Finding {
     /// Event times, first and last in microseconds since 1970 UTC, for which answers can no
     /// longer be trusted, if known.
     pub event_time_micros: Option<(i64, i64)>,
+    /// Events of which that is so, if known.
+    pub events: Option<u64>,
     /// What it means and what to do, for people.
     pub detail: String,
 }
@@ -119,6 +125,7 @@ impl Finding {
             found: String::new(),
             version: None,
             event_time_micros: None,
+            events: None,
             detail: String::new(),
         }
     }
@@ -148,6 +155,11 @@ impl Finding {
         self
     }
 
+    pub(super) fn events(mut self, events: Option<u64>) -> Self {
+        self.events = events;
+        self
+    }
+
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
@@ -167,28 +179,51 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Findings of one severity that are kept; the rest is counted. A place that is not an archive at
+/// all must not fill the memory.
+const KEPT_MAX: usize = 10_000;
+
 /// Findings as they come.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Finding>);
+pub(super) struct Findings {
+    tampering: Vec<Finding>,
+    incomplete: Vec<Finding>,
+    omitted: u64,
+}
 
 impl Findings {
     pub(super) fn push(&mut self, finding: Finding) {
-        self.0.push(finding);
+        let of_its_severity = match finding.severity {
+            Severity::Tampering => &mut self.tampering,
+            Severity::Incomplete => &mut self.incomplete,
+        };
+        if of_its_severity.len() < KEPT_MAX {
+            of_its_severity.push(finding);
+        } else {
+            self.omitted += 1;
+        }
     }
 
     pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.0.extend(findings);
+        findings.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// How many were found and are not kept.
+    pub(super) const fn omitted(&self) -> u64 {
+        self.omitted
     }
 
     /// Worst first, then by version, code and object, so that two runs print alike.
-    pub(super) fn sorted(mut self) -> Vec<Finding> {
-        self.0.sort_by(|a, b| {
+    pub(super) fn sorted(self) -> Vec<Finding> {
+        let mut all = self.tampering;
+        all.extend(self.incomplete);
+        all.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)
                 .then_with(|| a.version.unwrap_or(u64::MAX).cmp(&b.version.unwrap_or(u64::MAX)))
                 .then_with(|| a.code.cmp(&b.code))
                 .then_with(|| a.object.cmp(&b.object))
         });
-        self.0
+        all
     }
 }

@@ -4,20 +4,21 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use common::Sha256Digest;
 use common::layout::{self, CHECKPOINT_KEY, LEDGER_PREFIX, LOCK_PREFIX, Place};
 use common::ledger::{Entry, is_of_table, lock_text};
 use serde::Serialize;
 use tlog::note::{NOTE_BYTES_MAX, Note};
 use tlog::policy::Policy;
-use tlog::tile::{Of, Tile, WIDTH, Whole, entries, push_entry};
+use tlog::tile::{Of, Tile, WIDTH, Whole, entries};
 use tlog::{Checkpoint, Hash, TlogError};
 
+use super::commits;
 use super::finding::{Code, Finding, Findings};
-use super::history::{History, unreadable};
+use super::walk::{Walked, is_there_now};
+use super::{Progress, Stage, VerifyOptions, unreadable};
 use crate::error::ArchiveError;
 use crate::seats::Reader;
-use crate::store::{Listed, Store};
+use crate::store::{LIST_PAGE_COUNT, Listed, Store};
 
 /// What the ledger says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +29,8 @@ pub struct LedgerState {
     pub size: u64,
     /// Root of the tree, in base64.
     pub root: String,
+    /// The signed checkpoint, to be kept and given to a later verification.
+    pub checkpoint: String,
     /// The key whose signature the policy accepted; none if no policy was given or none was
     /// accepted.
     pub signed_by: Option<String>,
@@ -35,28 +38,24 @@ pub struct LedgerState {
     pub witnesses: Vec<String>,
 }
 
-/// The ledger's objects, as they were before the log was read: a sealer commits first and signs
-/// later, so a log that is read afterwards has all that these speak of.
+/// The checkpoint, as it was before the log was read: a sealer commits first and signs later, so
+/// a log that is read afterwards has all that it speaks of.
 pub(super) struct Seen {
     /// The checkpoint; inside, what is wrong with it.
     checkpoint: Result<Option<Note>, String>,
-    listed: Vec<Listed>,
-    locks: Vec<Listed>,
+}
+
+impl Seen {
+    /// How many commits it covers, by its own words.
+    pub(super) fn size(&self) -> u64 {
+        let note = self.checkpoint.as_ref().ok().and_then(Option::as_ref);
+        note.and_then(|note| Checkpoint::parse(&note.text).ok()).map_or(0, |head| head.size)
+    }
 }
 
 /// Looks at the ledger before the log is read.
 pub(super) async fn see(reader: &Reader) -> Result<Seen, ArchiveError> {
-    let (store, work) = (reader.store(), reader.work());
-    // A name that breaks a listing is reported where strays are looked for.
-    let listed = async |store: &Store, prefix: &str| match store.list(prefix, None).await {
-        Err(ArchiveError::Key { .. }) => Ok(Vec::new()),
-        listed => listed,
-    };
-    Ok(Seen {
-        checkpoint: read_note(store, CHECKPOINT_KEY).await?,
-        listed: listed(store, LEDGER_PREFIX).await?,
-        locks: listed(work, LOCK_PREFIX).await?,
-    })
+    Ok(Seen { checkpoint: read_note(reader.store(), CHECKPOINT_KEY).await? })
 }
 
 /// Reads a note. Inside: what is wrong with it.
@@ -73,32 +72,42 @@ async fn read_note(store: &Store, key: &str) -> Result<Result<Option<Note>, Stri
 struct Judge<'a> {
     store: &'a Store,
     work: &'a Store,
-    history: &'a History,
+    table_id: String,
     policy: Option<&'a Policy>,
     /// The tree of the commits that are there without a gap.
     whole: Whole,
+    /// Whether one of them is there that the store did not give.
+    is_cut: bool,
+    progress: &'a (dyn Fn(Progress) + Sync),
 }
 
 /// Checks checkpoint, signatures, tiles, bundles and locks.
 pub(super) async fn check(
     reader: &Reader,
     seen: Seen,
-    history: &History,
-    policy: Option<&Policy>,
+    walked: &mut Walked,
+    options: &VerifyOptions,
     findings: &mut Findings,
+    progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Option<LedgerState>, ArchiveError> {
-    let contiguous = (0..).zip(&history.logged).take_while(|(n, logged)| logged.version == *n);
-    let leaves = contiguous.map(|(_, logged)| logged.entry.leaf()).collect();
     let (store, work) = (reader.store(), reader.work());
-    let judge = Judge { store, work, history, policy, whole: Whole::new(leaves) };
-    let Seen { checkpoint, listed, locks } = seen;
-    let locks_count = locks.len();
-    judge.locks(locks, findings).await?;
+    let judge = Judge {
+        store,
+        work,
+        table_id: walked.table_id.clone().unwrap_or_default(),
+        policy: options.policy.as_ref(),
+        whole: Whole::new(std::mem::take(&mut walked.leaves)),
+        is_cut: walked.is_cut,
+        progress,
+    };
+    let locks_count = judge.locks(findings).await?;
     let object = store.object_url(CHECKPOINT_KEY);
-    let note = match checkpoint {
+    let note = match seen.checkpoint {
         Ok(Some(note)) => note,
         Ok(None) => {
-            if policy.is_some() || !judge.is_only_begun(&listed, locks_count) {
+            let listed = judge.page(None).await?;
+            let is_wanted = options.policy.is_some() || options.since.is_some();
+            if is_wanted || !judge.is_only_begun(&listed, locks_count) {
                 let finding = Finding::new(Code::Note, object);
                 findings.push(finding.differs("a signed checkpoint", "none"));
             } else if !listed.is_empty() || locks_count > 0 {
@@ -129,8 +138,11 @@ pub(super) async fn check(
     if let Err(finding) = judge.trusted(&note, &object) {
         findings.push(*finding);
     }
+    if let Some(since) = &options.since {
+        findings.extend(judge.continues(since, &head, &object));
+    }
     if judge.covered(&head, &object, findings).await? {
-        judge.objects(&head, listed, findings).await?;
+        judge.objects(&head, findings).await?;
     }
     Ok(Some(state))
 }
@@ -138,7 +150,7 @@ pub(super) async fn check(
 impl Judge<'_> {
     /// Whether these are what a first publication leaves that stopped before its checkpoint: the
     /// objects of one size.
-    fn is_only_begun(&self, listed: &[Listed], locks: usize) -> bool {
+    fn is_only_begun(&self, listed: &[Listed], locks: u64) -> bool {
         let mut sizes = BTreeSet::new();
         let mut tiles = BTreeSet::new();
         for object in listed {
@@ -163,6 +175,7 @@ impl Judge<'_> {
             origin: head.origin.clone(),
             size: head.size,
             root: head.root.to_string(),
+            checkpoint: note.to_text(),
             signed_by: accepted.as_ref().map(|accepted| accepted.log.to_string()),
             witnesses: accepted.map_or_else(Vec::new, |accepted| {
                 accepted.witnesses.iter().map(|(key, _)| key.name().to_owned()).collect()
@@ -172,7 +185,7 @@ impl Judge<'_> {
     }
 
     fn origin(&self, object: &str, origin: &str) -> Option<Finding> {
-        let table_id = self.history.table_id.as_deref().unwrap_or_default();
+        let table_id = &self.table_id;
         (!is_of_table(origin, table_id)).then(|| {
             Finding::new(Code::Origin, object)
                 .differs(format!("an origin that ends in /{table_id}"), origin)
@@ -192,6 +205,46 @@ impl Judge<'_> {
         policy.accept(note).map(|_| ()).map_err(wrong)
     }
 
+    /// Whether this history continues the one that somebody saw.
+    fn continues(&self, since: &Note, head: &Checkpoint, object: &str) -> Option<Finding> {
+        let finding = |code| Finding::new(code, object);
+        let seen = match Checkpoint::parse(&since.text) {
+            Ok(seen) => seen,
+            Err(e) => return Some(finding(Code::Note).differs("a checkpoint that was seen", e)),
+        };
+        if seen.origin != head.origin {
+            return Some(
+                finding(Code::Origin)
+                    .differs(format!("the origin that was seen, {}", seen.origin), &head.origin)
+                    .detail("the checkpoint that was seen is another ledger's"),
+            );
+        }
+        if let Some(policy) = self.policy
+            && let Err(e) = policy.accept(since)
+        {
+            return Some(
+                finding(Code::Signature)
+                    .differs("a seen checkpoint that the policy accepts", e)
+                    .detail("the file given to compare with proves nothing"),
+            );
+        }
+        if seen.size > head.size {
+            return Some(
+                finding(Code::Rollback)
+                    .version(Some(head.size))
+                    .differs(format!("at least size {}, which was seen", seen.size), head.size)
+                    .detail("what was sealed after this checkpoint was taken away"),
+            );
+        }
+        let root = self.whole.root_at(seen.size);
+        (root.is_some() && root != Some(seen.root)).then(|| {
+            let found = root.map_or_else(String::new, |root| root.to_string());
+            finding(Code::Fork)
+                .differs(format!("root {} at size {}, which was seen", seen.root, seen.size), found)
+                .detail("another history than this one was signed")
+        })
+    }
+
     /// Whether the commits give the root that is published.
     async fn covered(
         &self,
@@ -200,6 +253,10 @@ impl Judge<'_> {
         findings: &mut Findings,
     ) -> Result<bool, ArchiveError> {
         let there = self.whole.size();
+        if head.size > there && self.is_cut {
+            // Reported where it could not be read.
+            return Ok(false);
+        }
         if head.size > there {
             let last = head.size - 1;
             findings.push(
@@ -225,15 +282,7 @@ impl Judge<'_> {
             return Ok(true);
         }
         let finding = match self.first_difference(head.size).await? {
-            Some((version, expected, found)) => {
-                let times = usize::try_from(version).ok();
-                let times = times.and_then(|index| self.history.logged.get(index));
-                Finding::new(Code::Leaf, self.store.object_url(&layout::commit_key(version)))
-                    .version(Some(version))
-                    .times(times.and_then(|logged| logged.times))
-                    .differs(format!("SHA-256 {expected}"), found)
-                    .detail("this commit was changed after it was signed")
-            }
+            Some((version, expected)) => self.changed(version, expected).await?,
             None => Finding::new(Code::Leaf, object)
                 .differs(format!("root {root} by the commits"), head.root)
                 .detail("the bundles do not tell which commit was changed"),
@@ -242,73 +291,97 @@ impl Judge<'_> {
         Ok(false)
     }
 
-    /// The first commit of which a bundle says something else: its version, the digest the bundle
-    /// has, and its own.
-    async fn first_difference(
-        &self,
-        size: u64,
-    ) -> Result<Option<(u64, Sha256Digest, Sha256Digest)>, ArchiveError> {
+    /// What is said of a commit that a bundle speaks of otherwise.
+    async fn changed(&self, version: u64, expected: Entry) -> Result<Finding, ArchiveError> {
+        let finding = Finding::new(Code::Leaf, self.store.object_url(&layout::commit_key(version)))
+            .version(Some(version))
+            .detail("this commit was changed after it was signed");
+        let expected = format!("SHA-256 {}", expected.commit_sha256);
+        let Some(read) = commits::read(self.store, version).await? else {
+            return Ok(finding.differs(expected, "nothing"));
+        };
+        let commit = read.parsed.ok();
+        Ok(finding
+            .differs(expected, read.entry.commit_sha256)
+            .times(commit.as_ref().and_then(commits::event_times))
+            .events(commit.as_ref().map(commits::event_rows)))
+    }
+
+    /// The first commit of which a bundle says something else, and what it says.
+    async fn first_difference(&self, size: u64) -> Result<Option<(u64, Entry)>, ArchiveError> {
         for tile in Tile::between(Of::Entries, 0, size) {
             let Some(bytes) = self.tile(tile).await? else { continue };
-            let Ok(entries) = entries(&bytes, tile.width) else { continue };
-            let first = tile.index * u64::from(WIDTH);
-            for (version, entry) in (first..).zip(entries) {
-                let said = std::str::from_utf8(entry).ok().and_then(|text| Entry::parse(text).ok());
-                let logged = usize::try_from(version).ok();
-                let logged = logged.and_then(|index| self.history.logged.get(index));
-                if let (Some(said), Some(logged)) = (said, logged)
-                    && said != logged.entry
-                {
-                    let (expected, found) = (said.commit_sha256, logged.entry.commit_sha256);
-                    return Ok(Some((version, expected, found)));
-                }
+            if let Some((version, entry)) = self.differs(tile, &bytes)
+                && let Some(entry) = std::str::from_utf8(&entry).ok().map(Entry::parse)
+                && let Ok(entry) = entry
+            {
+                return Ok(Some((version, entry)));
             }
         }
         Ok(None)
     }
 
+    /// The leaves of a bundle's commits; none if there are fewer commits.
+    fn leaves(&self, bundle: Tile) -> Option<Vec<Hash>> {
+        let bytes = self.whole.tile(Tile { of: Of::Hashes(0), ..bundle })?;
+        let (hashes, _) = bytes.as_chunks::<{ Hash::BYTES }>();
+        Some(hashes.iter().map(|bytes| Hash::from_bytes(*bytes)).collect())
+    }
+
+    /// The first entry of a bundle that is not its commit's; nothing if it is none at all.
+    fn differs(&self, bundle: Tile, bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
+        let leaves = self.leaves(bundle)?;
+        let entries = entries(bytes, bundle.width).ok()?;
+        let first = bundle.index * u64::from(WIDTH);
+        let wrong = (first..).zip(entries).zip(leaves);
+        let mut wrong = wrong.filter(|((_, entry), leaf)| Hash::of_leaf(entry) != *leaf);
+        wrong.next().map(|((version, entry), _)| (version, entry.to_vec()))
+    }
+
     async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, ArchiveError> {
-        let limit = u64::from(WIDTH) * (u64::from(u16::MAX) + 2);
-        match self.store.get_bounded(&layout::tile_key(tile), limit).await {
+        match self.store.get_bounded(&layout::tile_key(tile), TILE_BYTES_MAX).await {
             Ok(bytes) => Ok(bytes),
             // Told where its digest is compared.
             Err(e) => unreadable(e).map(|_| None),
         }
     }
 
-    /// What a tile or a bundle must be, by the commits; none if they are too few for it.
-    fn expected(&self, tile: Tile) -> Option<Vec<u8>> {
-        if tile.of != Of::Entries {
-            return self.whole.tile(tile);
-        }
-        let begin = usize::try_from(tile.index.checked_mul(u64::from(WIDTH))?).ok()?;
-        let end = begin.checked_add(usize::from(tile.width))?;
-        let logged = self.history.logged.get(begin..end)?;
-        let mut bundle = Vec::new();
-        for one in logged {
-            push_entry(&mut bundle, one.entry.to_text().as_bytes()).ok()?;
-        }
-        Some(bundle)
+    /// One page of the ledger's objects; a name that breaks a listing is reported where strays are
+    /// looked for.
+    async fn page(&self, after: Option<&str>) -> Result<Vec<Listed>, ArchiveError> {
+        page(self.store, LEDGER_PREFIX, after).await
     }
 
     /// Every object of the ledger but the checkpoint.
     async fn objects(
         &self,
         head: &Checkpoint,
-        listed: Vec<Listed>,
         findings: &mut Findings,
     ) -> Result<(), ArchiveError> {
         let mut wanted: BTreeSet<Tile> = Tile::all_between(0, head.size).collect();
-        for object in listed {
-            match layout::parse(&object.key) {
-                Place::Tile(tile) => {
-                    let is_wanted = wanted.remove(&tile);
-                    self.check_tile(&object.key, tile, is_wanted, findings).await?;
+        let mut after: Option<String> = None;
+        let mut done = 0;
+        loop {
+            let page = self.page(after.as_deref()).await?;
+            let is_last = page.len() < LIST_PAGE_COUNT;
+            after = page.last().map(|object| object.key.clone());
+            for object in page {
+                done += 1;
+                let (stage, bytes_done, bytes_total) = (Stage::Ledger, 0, 0);
+                (self.progress)(Progress { stage, done, total: done, bytes_done, bytes_total });
+                match layout::parse(&object.key) {
+                    Place::Tile(tile) => {
+                        let is_wanted = wanted.remove(&tile);
+                        self.check_tile(&object.key, tile, is_wanted, findings).await?;
+                    }
+                    Place::Signature(size, key_id) => {
+                        self.check_signature(&object.key, (size, key_id), head, findings).await?;
+                    }
+                    _ => {}
                 }
-                Place::Signature(size, key_id) => {
-                    self.check_signature(&object.key, (size, key_id), head, findings).await?;
-                }
-                _ => {}
+            }
+            if is_last {
+                break;
             }
         }
         for tile in wanted {
@@ -321,6 +394,15 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// Whether an object that needs so many commits is of some that were stored while this
+    /// verification ran.
+    async fn is_late(&self, size: u64) -> Result<bool, ArchiveError> {
+        match size.checked_sub(1) {
+            Some(version) if size > self.whole.size() => is_there_now(self.store, version).await,
+            _ => Ok(false),
+        }
+    }
+
     async fn check_tile(
         &self,
         key: &str,
@@ -329,22 +411,47 @@ impl Judge<'_> {
         findings: &mut Findings,
     ) -> Result<(), ArchiveError> {
         let url = self.store.object_url(key);
-        let Some(expected) = self.expected(tile) else {
+        let of_hashes = match tile.of {
+            Of::Hashes(_) => tile,
+            Of::Entries => Tile { of: Of::Hashes(0), ..tile },
+        };
+        let Some(expected) = self.whole.tile(of_hashes) else {
+            if self.is_cut || self.is_late(leaves_below(tile)).await? {
+                return Ok(());
+            }
             let finding = Finding::new(Code::Stray, url);
             findings.push(finding.differs("tiles of the commits there are", "one of more"));
             return Ok(());
         };
-        let found = match self.store.digest(key).await {
-            Ok(Some(found)) if found.sha256 == Sha256Digest::of(&expected) => return Ok(()),
-            Ok(Some(found)) => format!("SHA-256 {}", found.sha256),
+        let found = match self.store.get_bounded(key, TILE_BYTES_MAX).await {
+            Ok(Some(found)) => found,
             // Gone since it was listed: the next run sees it.
             Ok(None) if !is_wanted => return Ok(()),
-            Ok(None) => "nothing".to_owned(),
-            Err(e) => unreadable(e)?,
+            Ok(None) => Bytes::new(),
+            Err(e) => {
+                let finding = Finding::new(Code::Tile, url);
+                findings.push(finding.differs("a tile of the ledger", unreadable(e)?));
+                return Ok(());
+            }
+        };
+        let (expected, found) = if tile.of == Of::Entries {
+            let first = tile.index * u64::from(WIDTH);
+            let expected = format!("the entries of {} versions from {first} on", tile.width);
+            let found = match (entries(&found, tile.width), self.differs(tile, &found)) {
+                (Ok(_), None) => return Ok(()),
+                (Ok(_), Some((version, _))) => format!("another for version {version}"),
+                (Err(e), _) => e.to_string(),
+            };
+            (expected, found)
+        } else if found == expected {
+            return Ok(());
+        } else {
+            let hashes = |bytes: &[u8]| format!("SHA-256 {}", common::Sha256Digest::of(bytes));
+            (hashes(&expected), hashes(&found))
         };
         findings.push(
             Finding::new(Code::Tile, url)
-                .differs(format!("SHA-256 {}", Sha256Digest::of(&expected)), found)
+                .differs(expected, found)
                 .detail("it can be computed again from the commits"),
         );
         Ok(())
@@ -386,6 +493,9 @@ impl Judge<'_> {
             }
         };
         let text = |head: &Checkpoint| head.to_text().trim_end().replace('\n', " ");
+        if self.is_cut || self.is_late(size).await? {
+            return Ok(());
+        }
         let expected = self.whole.root_at(size);
         let expected = expected.map(|root| Checkpoint { origin: head.origin.clone(), size, root });
         if expected.as_ref() != Some(&signed) {
@@ -406,33 +516,74 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// What was locked to be signed is the root of these commits.
-    async fn locks(
-        &self,
-        listed: Vec<Listed>,
-        findings: &mut Findings,
-    ) -> Result<(), ArchiveError> {
-        for object in listed {
-            let url = self.work.object_url(&object.key);
-            let Some(size) = layout::parse_lock(&object.key) else {
-                let finding = Finding::new(Code::Stray, url);
-                findings.push(finding.differs("locks of sizes", "another name"));
-                continue;
-            };
-            let root = self.whole.root_at(size);
-            let expected = root.map_or_else(|| format!("at least {size} commits"), lock_text);
-            let found = match self.work.get_bounded(&object.key, 128).await {
-                Ok(Some(bytes)) if root.is_some() && bytes == expected.as_bytes() => continue,
-                Ok(None) => continue,
-                Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(e) => unreadable(e)?,
-            };
-            findings.push(
-                Finding::new(Code::Fork, url)
-                    .differs(expected.trim_end(), found.trim_end())
-                    .detail("another history than this one was about to be signed"),
-            );
+    /// What was locked to be signed is the root of these commits. Returns how many locks there
+    /// are.
+    async fn locks(&self, findings: &mut Findings) -> Result<u64, ArchiveError> {
+        let (mut after, mut count): (Option<String>, u64) = (None, 0);
+        loop {
+            let page = page(self.work, LOCK_PREFIX, after.as_deref()).await?;
+            let is_last = page.len() < LIST_PAGE_COUNT;
+            after = page.last().map(|object| object.key.clone());
+            for object in page {
+                count += 1;
+                self.lock(&object.key, findings).await?;
+            }
+            if is_last {
+                return Ok(count);
+            }
         }
+    }
+
+    async fn lock(&self, key: &str, findings: &mut Findings) -> Result<(), ArchiveError> {
+        let url = self.work.object_url(key);
+        let Some(size) = layout::parse_lock(key) else {
+            let finding = Finding::new(Code::Stray, url);
+            findings.push(finding.differs("locks of sizes", "another name"));
+            return Ok(());
+        };
+        if size > self.whole.size() && (self.is_cut || self.is_late(size).await?) {
+            return Ok(());
+        }
+        let root = self.whole.root_at(size);
+        let expected = root.map_or_else(|| format!("at least {size} commits"), lock_text);
+        let found = match self.work.get_bounded(key, LOCK_BYTES_MAX).await {
+            Ok(Some(bytes)) if root.is_some() && bytes == expected.as_bytes() => return Ok(()),
+            Ok(None) => return Ok(()),
+            Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) => unreadable(e)?,
+        };
+        findings.push(
+            Finding::new(Code::Fork, url)
+                .differs(expected.trim_end(), found.trim_end())
+                .detail("another history than this one was about to be signed"),
+        );
         Ok(())
+    }
+}
+
+/// Longest lock that is read: one is 65 bytes.
+const LOCK_BYTES_MAX: u64 = 128;
+
+/// Longest bundle: entries of 64 kB each.
+const TILE_BYTES_MAX: u64 = WIDTH as u64 * (u16::MAX as u64 + 2);
+
+/// Leaves a tree needs to have this tile.
+fn leaves_below(tile: Tile) -> u64 {
+    let level = match tile.of {
+        Of::Hashes(level) => u32::from(level),
+        Of::Entries => 0,
+    };
+    let hashes = tile.index.saturating_mul(u64::from(WIDTH)).saturating_add(tile.width.into());
+    hashes.saturating_mul(u64::from(WIDTH).saturating_pow(level))
+}
+
+async fn page(
+    store: &Store,
+    prefix: &str,
+    after: Option<&str>,
+) -> Result<Vec<Listed>, ArchiveError> {
+    match store.list_page(prefix, after).await {
+        Err(ArchiveError::Key { .. }) => Ok(Vec::new()),
+        page => page,
     }
 }

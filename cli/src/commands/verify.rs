@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use archive::verify::{
-    Finding, LedgerState, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify,
+    Depth, Finding, LedgerState, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify,
 };
 use archive::{Archive, Location, Reader};
 use common::date::rfc3339;
 use indicatif::ProgressBar;
 use serde::Serialize;
+use tlog::Checkpoint;
+use tlog::note::{NOTE_BYTES_MAX, Note};
 use tlog::policy::Policy;
 
 use crate::args::Verify;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{self, bytes, counted, elapsed, printable, speed};
+use crate::output::{self, bytes, count, counted, elapsed, printable, speed};
 use crate::progress::Bars;
 
 /// Findings of one sort printed; `--json` prints all.
@@ -32,7 +34,10 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     let archive = Archive::connect(&location, &super::options(&location)?)?;
     let started = Instant::now();
     let policy = args.policy.as_deref().map(|path| policy(path, &location)).transpose()?;
-    let report = check(&archive.reader(), policy).await?;
+    let since = args.since.as_deref().map(since).transpose()?;
+    let depth = if args.depth.quick { Depth::Quick } else { Depth::Full };
+    let options = VerifyOptions { depth, since, policy, files_at_once: None };
+    let report = check(&archive.reader(), options).await?;
     let mut out = output::stdout();
     if args.json {
         let answer = Answer { ok: report.worst().is_none(), report: &report };
@@ -42,7 +47,40 @@ pub(crate) async fn run(args: Verify) -> Outcome {
         out.write_all(text(&report, started.elapsed()).as_bytes())?;
     }
     out.flush()?;
+    if let Some(path) = &args.keep {
+        keep(path, &report)?;
+    }
     Ok(exit(&report))
+}
+
+/// Reads the checkpoint that somebody kept.
+fn since(path: &Path) -> Result<Note, Failure> {
+    let shown = printable(&path.display().to_string(), false);
+    let failed = |e: String| Failure::usage(format!("the checkpoint {shown} can not be used: {e}"));
+    let file = fs::File::open(path).map_err(|e| failed(e.to_string()))?;
+    let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    let note = Note::parse(&bytes).map_err(|e| failed(e.to_string()))?;
+    Checkpoint::parse(&note.text).map_err(|e| failed(e.to_string()))?;
+    Ok(note)
+}
+
+/// Keeps the checkpoint that was verified. The one that is there already is replaced in one step,
+/// so that a crash leaves the one or the other.
+fn keep(path: &Path, report: &VerifyReport) -> Result<(), Failure> {
+    if report.worst() == Some(Severity::Tampering) {
+        return Ok(());
+    }
+    let Some(ledger) = &report.ledger else {
+        return Err(Failure::usage("--keep: this archive has no ledger, so no checkpoint"));
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    fs::write(&name, &ledger.checkpoint).and_then(|()| fs::rename(&name, path)).map_err(|e| {
+        let shown = printable(&path.display().to_string(), false);
+        Failure::usage(format!("the checkpoint could not be kept in {shown}: {e}"))
+    })
 }
 
 /// Reads whom to trust. A policy in the archive would be the archive's word about itself.
@@ -75,12 +113,11 @@ struct Answer<'a> {
 /// If the archive can not be read.
 pub(crate) async fn check(
     reader: &Reader,
-    policy: Option<Policy>,
+    options: VerifyOptions,
 ) -> Result<VerifyReport, Failure> {
     let bars = Bars::new();
     let shown: Mutex<Option<(Stage, ProgressBar)>> = Mutex::new(None);
     let on_progress = |progress: Progress| show(&bars, &shown, progress);
-    let options = VerifyOptions { policy, ..VerifyOptions::default() };
     let report = verify(reader, options, &on_progress).await;
     if let Ok(Some((_, bar))) = shown.into_inner() {
         bar.finish_and_clear();
@@ -90,23 +127,17 @@ pub(crate) async fn check(
 
 fn show(bars: &Bars, shown: &Mutex<Option<(Stage, ProgressBar)>>, progress: Progress) {
     let Ok(mut shown) = shown.lock() else { return };
-    let in_bytes = progress.bytes_total > 0;
-    let (done, total) = if in_bytes {
-        (progress.bytes_done, progress.bytes_total)
-    } else {
-        (progress.done, progress.total)
-    };
+    let (done, total) = (progress.done, progress.total);
     if shown.as_ref().is_none_or(|(stage, _)| *stage != progress.stage) {
         if let Some((_, bar)) = shown.take() {
             bar.finish_and_clear();
         }
         let label = match progress.stage {
-            Stage::Commits => "reading commits",
-            Stage::Manifests => "reading manifests",
-            Stage::Files => "hashing files",
+            Stage::Commits => "checking commits",
             Stage::Strays => "looking for strays",
+            Stage::Ledger => "computing the ledger",
         };
-        let bar = if in_bytes { bars.bytes(label, Some(total)) } else { bars.things(label, total) };
+        let bar = bars.things(label, total);
         *shown = Some((progress.stage, bar));
     }
     if let Some((_, bar)) = shown.as_ref() {
@@ -129,17 +160,29 @@ pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
     let mut text = String::new();
     // Writing to a String can not fail.
     let _ = writeln!(text, "Verified {}", printable(&report.archive, false));
-    let _ = writeln!(
+    let _ = write!(
         text,
-        "Read {}, {}, {} with {}; hashed {} in {} ({}).",
+        "Read {}, {}, {} with {}; ",
         counted(report.commits, "commit", "commits"),
         counted(report.manifests, "manifest", "manifests"),
         counted(report.files, "file", "files"),
         counted(report.rows, "event", "events"),
-        bytes(report.bytes),
-        elapsed(time),
-        speed(report.bytes, time)
     );
+    let _ = match report.depth {
+        Depth::Quick => writeln!(
+            text,
+            "took the lengths of files from the store, and the SHA-256 of {}, in {}.",
+            count(report.digests),
+            elapsed(time)
+        ),
+        Depth::Full => writeln!(
+            text,
+            "hashed {} in {} ({}).",
+            bytes(report.bytes),
+            elapsed(time),
+            speed(report.bytes, time)
+        ),
+    };
     if let Some(ledger) = &report.ledger {
         let _ = writeln!(text, "{}", ledger_text(ledger));
     }
@@ -163,7 +206,13 @@ pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
             let _ = writeln!(text, "{more} more {code}; --json lists them all");
         }
     }
+    if report.findings_omitted > 0 {
+        let _ = writeln!(text, "and {} more that are not kept", count(report.findings_omitted));
+    }
     text.push_str(match exit(report) {
+        Exit::Ok if report.depth == Depth::Quick => {
+            "Nothing is missing or added; no file was read (verify --full reads all).\n"
+        }
         Exit::Ok => "Everything is as it was written.\n",
         Exit::Incomplete => "Nothing sealed was changed, but something is unfinished.\n",
         _ => "TAMPERING: what is sealed is not what was written.\n",
@@ -202,7 +251,10 @@ fn write_finding(text: &mut String, finding: &Finding) {
     );
     if let Some((first, last)) = finding.event_time_micros {
         let (first, last) = (rfc3339(first, 6), rfc3339(last, 6));
-        let _ = writeln!(text, "    affects event times {first} to {last}");
+        let events = finding.events.map_or_else(String::new, |events| {
+            format!("{} of ", counted(events, "event", "events"))
+        });
+        let _ = writeln!(text, "    affects {events}event times {first} to {last}");
     }
     if let Some(version) = finding.version {
         let _ = writeln!(text, "    affects the archive from version {version} on");

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use archive::verify::VerifyOptions;
 use archive::{Archive, Location, Mode, StoreOptions};
 use common::commit::Genesis;
 use futures::future::try_join_all;
@@ -245,7 +246,7 @@ impl Demo {
     async fn verify(&mut self, archive: &Archive) -> Result<bool, Failure> {
         self.story.chapter("Verify: is everything as it was written?")?;
         let started = Instant::now();
-        let report = verify::check(&archive.reader(), None).await?;
+        let report = verify::check(&archive.reader(), VerifyOptions::default()).await?;
         self.story.say(&verify::text(&report, started.elapsed()))?;
         Ok(report.findings.is_empty())
     }
@@ -268,7 +269,7 @@ impl Demo {
         let location = self.place.location("tampered")?;
         let copy = Archive::connect(&location, &StoreOptions::default())?;
         let started = Instant::now();
-        let report = verify::check(&copy.reader(), None).await?;
+        let report = verify::check(&copy.reader(), VerifyOptions::default()).await?;
         self.story.say(&verify::text(&report, started.elapsed()))?;
         self.story.say(&format!(
             "`meshledger verify` ends with exit code {} here.",

@@ -1,0 +1,190 @@
+//! How deep `verify` looks, and what an auditor keeps from one run to the next.
+
+use std::fs;
+use std::path::PathBuf;
+
+use meshledger_tests::cli::{Output, ml};
+use meshledger_tests::laptop::Laptop;
+use meshledger_tests::records::lines;
+use meshledger_tests::tamper::{copy_tree, delete, files_below, flip_byte, swap, truncate};
+use serde_json::Value;
+
+const TAMPERING: i32 = 1;
+const INCOMPLETE: i32 = 2;
+const USAGE: i32 = 3;
+
+/// An archive with a ledger and two sealed deliveries.
+fn signed() -> (Laptop, PathBuf) {
+    let laptop = Laptop::empty();
+    let key = laptop.path("ledger.key");
+    let init = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
+    let _ = init.args([&key]).run().expect(0);
+    for name in ["first", "second"] {
+        grow(&laptop, &key, name);
+    }
+    (laptop, key)
+}
+
+fn grow(laptop: &Laptop, key: &PathBuf, name: &str) {
+    let _ = laptop.ingest_bytes(name, lines(name, 5));
+    let _ = laptop.command("seal").args(["--key"]).args([key]).run().expect(0);
+}
+
+fn data(laptop: &Laptop) -> Vec<PathBuf> {
+    files_below(&laptop.archive_path().join("data"))
+}
+
+fn codes(report: &Value) -> Vec<String> {
+    let findings = report["findings"].as_array().into_iter().flatten();
+    findings.map(|finding| finding["code"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn quick(laptop: &Laptop) -> Output {
+    laptop.command("verify").args(["--json", "--quick"]).run()
+}
+
+#[test]
+fn quick_looks_at_everything_but_the_bytes_of_files() {
+    let (laptop, _) = signed();
+    let report = quick(&laptop).expect(0).json();
+    assert_eq!((&report["depth"], &report["bytes"]), (&"quick".into(), &0.into()), "{report}");
+    assert_eq!((&report["files"], &report["digests"]), (&2.into(), &0.into()), "{report}");
+    let text = laptop.command("verify").args(["--quick"]).run().expect(0).text();
+    assert!(text.contains("no file was read"), "{text}");
+
+    // What it can not see, and says that it does not look at.
+    let file = &data(&laptop)[0];
+    flip_byte(file, 100);
+    let _ = quick(&laptop).expect(0);
+    let full = laptop.command("verify").args(["--json", "--full"]).run().expect(TAMPERING).json();
+    assert_eq!(codes(&full), ["FILE_HASH"]);
+    assert_eq!(full["findings"][0]["events"], 5, "{full}");
+    flip_byte(file, 100);
+
+    // What it sees.
+    let whole = fs::read(file).unwrap();
+    truncate(file, 1);
+    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["FILE_SIZE"]);
+    delete(file);
+    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["FILE_MISSING"]);
+    fs::write(file, whole).unwrap();
+    let commit = laptop.archive_path().join("_delta_log/00000000000000000001.json");
+    flip_byte(&commit, 40);
+    let found = codes(&quick(&laptop).expect(TAMPERING).json());
+    assert!(found.contains(&"LEAF".to_owned()), "{found:?}");
+    flip_byte(&commit, 40);
+    fs::write(file.with_file_name("planted"), b"x").unwrap();
+    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["STRAY"]);
+}
+
+#[test]
+fn a_checkpoint_that_was_kept_reveals_a_rollback_and_a_fork() {
+    let (laptop, key) = signed();
+    let (archive, work) = (laptop.archive_path(), laptop.work_path());
+    let (old_archive, old_work) = (laptop.path("old"), laptop.path("old.work"));
+    copy_tree(&archive, &old_archive);
+    copy_tree(&work, &old_work);
+    let kept = laptop.path("kept.checkpoint");
+    let since = |laptop: &Laptop| {
+        let verify = laptop.command("verify").args(["--json", "--since"]);
+        verify.args([&kept]).run()
+    };
+    let keep = |laptop: &Laptop| {
+        let verify = laptop.command("verify").args(["--json", "--keep"]);
+        verify.args([&kept]).run()
+    };
+    let _ = keep(&laptop).expect(0);
+    assert_eq!(fs::read(&kept).unwrap(), fs::read(archive.join("_ledger/checkpoint")).unwrap());
+    // The same and what follows it are continuations.
+    let _ = since(&laptop).expect(0);
+    grow(&laptop, &key, "third");
+    let _ = since(&laptop).expect(0);
+    let _ = keep(&laptop).expect(0);
+
+    // Everything is put back to yesterday, locks included: sound by itself, but not what was seen.
+    let replace = |from: &PathBuf, to: &PathBuf| {
+        fs::remove_dir_all(to).unwrap();
+        copy_tree(from, to);
+    };
+    replace(&old_archive, &archive);
+    replace(&old_work, &work);
+    let _ = laptop.command("verify").args(["--json"]).run().expect(0);
+    let report = since(&laptop).expect(TAMPERING).json();
+    assert_eq!(codes(&report), ["ROLLBACK"]);
+    assert_eq!(report["findings"][0]["version"], 3, "{report}");
+
+    // From there another history is written and signed by the same key.
+    grow(&laptop, &key, "forged");
+    let _ = laptop.command("verify").args(["--json"]).run().expect(0);
+    assert_eq!(codes(&since(&laptop).expect(TAMPERING).json()), ["FORK"]);
+    grow(&laptop, &key, "more");
+    assert_eq!(codes(&since(&laptop).expect(TAMPERING).json()), ["FORK"]);
+    // What is found to be tampered with is not kept as what was seen.
+    let before = fs::read(&kept).unwrap();
+    let verify = laptop.command("verify").args(["--since"]).args([&kept]);
+    let _ = verify.args(["--keep"]).args([&kept]).run().expect(TAMPERING);
+    assert_eq!(fs::read(&kept).unwrap(), before);
+
+    // Another archive's ledger is no continuation.
+    let (other, _) = signed();
+    assert_eq!(codes(&since(&other).expect(TAMPERING).json()), ["ORIGIN"]);
+    // Without a ledger there is nothing to compare with.
+    fs::remove_dir_all(archive.join("_ledger")).unwrap();
+    let found = codes(&since(&laptop).expect(TAMPERING).json());
+    assert!(found.contains(&"NOTE".to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_kept_checkpoint_must_be_signed_by_whom_the_policy_names() {
+    let (laptop, _) = signed();
+    let (other, _) = signed();
+    let (kept, policy) = (laptop.path("kept"), laptop.path("trust.txt"));
+    let _ = laptop.command("verify").args(["--keep"]).args([&kept]).run().expect(0);
+    let key = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
+    let said = key.args([laptop.path("ledger.key")]).run().expect(0).text();
+    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    fs::write(&policy, lines.join("\n")).unwrap();
+    let verify = || {
+        let verify = laptop.command("verify").args(["--json", "--policy"]).args([&policy]);
+        verify.args(["--since"]).args([&kept]).run()
+    };
+    let _ = verify().expect(0);
+    // The same words under another's signature.
+    let text = fs::read_to_string(&kept).unwrap();
+    let foreign = fs::read_to_string(other.archive_path().join("_ledger/checkpoint")).unwrap();
+    let (head, _) = text.split_once("\n\n").unwrap();
+    let (_, signature) = foreign.split_once("\n\n").unwrap();
+    fs::write(&kept, format!("{head}\n\n{signature}")).unwrap();
+    assert_eq!(codes(&verify().expect(TAMPERING).json()), ["SIG"]);
+}
+
+#[test]
+fn wrong_options_and_files_are_said_clearly() {
+    let (laptop, _) = signed();
+    let verify = |args: &[&str]| laptop.command("verify").args(args).run();
+    let _ = verify(&["--quick", "--full"]).expect(USAGE);
+    let _ = verify(&["--since", "/nowhere"]).expect(USAGE).says("can not be used");
+    let note = laptop.write("note", "hello\n");
+    let since = laptop.command("verify").args(["--since"]).args([&note]).run();
+    let _ = since.expect(USAGE).says("can not be used");
+    let long = laptop.write("long", vec![b'x'; 2_000_000]);
+    let since = laptop.command("verify").args(["--since"]).args([&long]).run();
+    let _ = since.expect(USAGE).says("can not be used");
+    let keep = verify(&["--keep", "/nowhere/at/all"]);
+    let _ = keep.expect(USAGE).says("could not be kept");
+    let unsigned = Laptop::new();
+    let _ = unsigned.command("verify").args(["--keep", "x"]).run().expect(USAGE).says("no ledger");
+}
+
+#[test]
+fn what_waits_and_what_is_swapped_is_told_at_any_depth() {
+    let (laptop, _) = signed();
+    let _ = laptop.ingest_bytes("waiting", lines("waiting", 3));
+    let report = quick(&laptop).expect(INCOMPLETE).json();
+    assert_eq!(codes(&report), ["UNSEALED"]);
+    assert_eq!(report["unsealed_manifests"], 1, "{report}");
+    let files = data(&laptop);
+    swap(&files[0], &files[1]);
+    let verify = ml(["verify", "--json", "--archive", laptop.archive()]).run();
+    assert!(verify.expect(TAMPERING).text().contains("FILE_"));
+}
