@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use archive::sample::unit;
 use meshledger_tests::cli::meshledger;
@@ -17,8 +17,9 @@ use crate::scene::{Scene, key, signed, write};
 /// Largest memory of a verification of a small archive, whatever was done to it.
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
 
-/// Longest verification of a small archive; a debug build on a busy machine takes a second.
-const TIME_MAX: Duration = Duration::from_secs(60);
+/// Most computing of a verification of a small archive; a debug build takes a second or two. Not
+/// the time it takes, which says more about what else the machine does.
+const CPU_SECONDS_MAX: &str = "30";
 
 /// What is done, and the code of a finding that must come of it.
 type Attack = (&'static str, &'static str, fn(&Scene));
@@ -118,8 +119,8 @@ fn what_is_made_to_hurt_a_verifier_is_a_finding_in_bounded_memory_and_time() {
         let scene = sound.copy();
         attack(&scene);
         let peak = scene.folder().join("peak");
-        let started = Instant::now();
         let output = script("limited.py")
+            .args(["--cpu-seconds", CPU_SECONDS_MAX])
             .args([&peak])
             .args(["--"])
             .args([meshledger()])
@@ -127,17 +128,17 @@ fn what_is_made_to_hurt_a_verifier_is_a_finding_in_bounded_memory_and_time() {
             .args([scene.archive()])
             .args(["--policy"])
             .args([scene.policy()])
+            .time_limit(Duration::from_secs(1_200))
             .run();
-        let time = started.elapsed();
         let peak: u64 = fs::read_to_string(&peak).unwrap().parse().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let findings = report["findings"].as_array().cloned().unwrap_or_default();
         let is_named = findings.iter().any(|finding| finding["code"] == *code);
-        let is_bounded = peak < MEMORY_BYTES_MAX && time < TIME_MAX;
+        let is_bounded = peak < MEMORY_BYTES_MAX;
         let is_quiet = output.stdout.len() < 1 << 20 && !output.stdout.contains(&0x1b);
         if !(is_named && is_bounded && is_quiet && matches!(output.code, Some(1 | 2))) {
             let report: String = output.report().chars().take(2_000).collect();
-            failures.push(format!("{name}: expected {code}; {peak} bytes, {time:.1?}: {report}"));
+            failures.push(format!("{name}: expected {code}; {peak} bytes: {report}"));
         }
     }
     assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n\n"));
