@@ -5,3 +5,12 @@
 pub fn digests(_messages: &[&[u8]]) -> Option<Vec<[u8; 32]>> {
     None
 }
+
+/// The digests of padded messages: always `false`, as above.
+pub fn digests_of_padded(
+    _bytes: &[u8],
+    _messages: &[super::Padded],
+    _digests: &mut Vec<[u8; 32]>,
+) -> bool {
+    false
+}

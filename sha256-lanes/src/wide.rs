@@ -2,10 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::LANES;
-
-/// Bytes in a block of SHA-256.
-const BLOCK_BYTES: usize = 64;
+use super::{BLOCK_BYTES, LANES, Padded, sixteen};
 
 /// A state word of every lane.
 type Words = [u32; LANES];
@@ -24,7 +21,7 @@ const START: [u32; 8] = [
 
 /// FIPS 180-4, 4.2.2.
 #[rustfmt::skip]
-const ROUND: [u32; 64] = [
+pub(super) const ROUND: [u32; 64] = [
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
     0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
     0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
@@ -163,6 +160,122 @@ fn digests_by(way: Way, messages: &[&[u8]]) -> Vec<[u8; 32]> {
                 }
             }
         }
+    }
+}
+
+/// Appends the digests of padded messages, in their order; those that are not within the bytes get
+/// digests that mean nothing. `false`, and nothing appended, if this processor is faster with one
+/// message after the other.
+///
+/// For many short messages: nothing is copied, and lanes are filled with messages of one length.
+pub fn digests_of_padded(bytes: &[u8], messages: &[Padded], digests: &mut Vec<[u8; 32]>) -> bool {
+    let Some(way) = Way::here() else { return false };
+    padded_by(way, Sixteen::here(), bytes, messages, digests);
+    true
+}
+
+fn padded_by(
+    way: Way,
+    sixteen: Option<Sixteen>,
+    bytes: &[u8],
+    messages: &[Padded],
+    digests: &mut Vec<[u8; 32]>,
+) {
+    let start = digests.len();
+    digests.resize(start + messages.len(), [0; 32]);
+    let digests = &mut digests[start..];
+    let order = by_length(messages);
+    let mut rest = &order[..];
+    while let Some(sixteen) = sixteen.filter(|_| rest.len() > LANES) {
+        let (group, others) = rest.split_at(rest.len().min(sixteen::LANES));
+        hash_group(bytes, messages, group, digests, |state, pieces| {
+            sixteen.compress(state, pieces);
+        });
+        rest = others;
+    }
+    for group in rest.chunks(LANES) {
+        hash_group(bytes, messages, group, digests, |state, pieces| way.compress(state, pieces));
+    }
+}
+
+/// The numbers of messages in ascending order of length.
+fn by_length(messages: &[Padded]) -> Vec<usize> {
+    /// Longer messages are few.
+    const SHORT_BLOCKS: usize = 64;
+    let short = |message: &Padded| message.blocks.min(SHORT_BLOCKS);
+    let mut places = [0; SHORT_BLOCKS + 2];
+    messages.iter().for_each(|message| places[short(message) + 1] += 1);
+    for blocks in 1..places.len() {
+        places[blocks] += places[blocks - 1];
+    }
+    let long = places[SHORT_BLOCKS];
+    let mut order = vec![0; messages.len()];
+    for (number, message) in messages.iter().enumerate() {
+        let place = &mut places[short(message)];
+        order[*place] = number;
+        *place += 1;
+    }
+    order[long..].sort_unstable_by_key(|&number| messages[number].blocks);
+    order
+}
+
+/// Hashes as many messages as there are lanes, or fewer, given in ascending order of length.
+fn hash_group<const N: usize>(
+    bytes: &[u8],
+    messages: &[Padded],
+    group: &[usize],
+    digests: &mut [[u8; 32]],
+    compress: impl Fn(&mut [[u32; N]; 8], &[&[u8]; N]),
+) {
+    let piece = |message: &Padded, done: usize, blocks: usize| {
+        let from = (message.first + done) * BLOCK_BYTES;
+        bytes.get(from..from + blocks * BLOCK_BYTES).unwrap_or_default()
+    };
+    let mut state: [[u32; N]; 8] = START.map(|word| [word; N]);
+    // Those that are done are the first ones.
+    let (mut done, mut ended) = (0, 0);
+    while let Some(&next) = group.get(ended) {
+        let blocks = messages[next].blocks - done;
+        // Lanes that have ended, or never began, repeat another lane's bytes; nobody looks.
+        let mut pieces = [piece(&messages[next], done, blocks); N];
+        for (lane, &number) in pieces.iter_mut().zip(group).skip(ended) {
+            *lane = piece(&messages[number], done, blocks);
+        }
+        if pieces.iter().any(|piece| piece.len() != blocks * BLOCK_BYTES) {
+            return;
+        }
+        compress(&mut state, &pieces);
+        done += blocks;
+        while let Some(&number) = group.get(ended).filter(|&&n| messages[n].blocks == done) {
+            for (bytes, words) in digests[number].chunks_exact_mut(4).zip(&state) {
+                bytes.copy_from_slice(&words[ended].to_be_bytes());
+            }
+            ended += 1;
+        }
+    }
+}
+
+/// Registers of 512 bits, where this processor has them and no SHA instructions.
+#[derive(Debug, Clone, Copy)]
+struct Sixteen(());
+
+impl Sixteen {
+    fn here() -> Option<Self> {
+        Self::any().filter(|_| Way::here() == Some(Way::Avx512))
+    }
+
+    /// Whether the processor has them, be they the fastest way or not.
+    fn any() -> Option<Self> {
+        let can = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        can.then_some(Self(()))
+    }
+
+    /// Takes pieces of the same whole number of blocks into the states.
+    #[expect(unsafe_code, reason = "call of a function for more than the least processor")]
+    fn compress(self, state: &mut [[u32; sixteen::LANES]; 8], pieces: &[&[u8]; sixteen::LANES]) {
+        // SAFETY: `Sixteen::any` makes this value where the processor has AVX-512F and AVX-512BW,
+        // and nothing else makes it.
+        unsafe { sixteen::compress(state, pieces) }
     }
 }
 
@@ -403,6 +516,45 @@ mod tests {
         }
         check(&[]);
         check(&[&b""[..]; 8]);
+    }
+
+    #[test]
+    fn padded_messages_of_all_lengths_agree_with_another_implementation() {
+        let source: Vec<u8> = (0..2048u32).map(|i| (i * 37 + i / 253).to_le_bytes()[0]).collect();
+        for count in [0, 1, 7, 8, 9, 15, 16, 17, 100] {
+            let (mut bytes, mut messages, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+            for number in 0..count {
+                let length = if number % 50 == 49 { 1990 } else { number * 71 % 900 };
+                let message = &source[number % 50..][..length];
+                let first = bytes.len() / BLOCK_BYTES;
+                bytes.extend_from_slice(message);
+                bytes.push(0x80);
+                while bytes.len() % BLOCK_BYTES != BLOCK_BYTES - 8 {
+                    bytes.push(0);
+                }
+                bytes.extend_from_slice(&(message.len() as u64 * 8).to_be_bytes());
+                let blocks = bytes.len() / BLOCK_BYTES - first;
+                messages.push(Padded { first, blocks });
+                expected.push(<[u8; 32]>::from(Sha256::digest(message)));
+            }
+            // As callers may: in another order than they lie.
+            messages.reverse();
+            expected.reverse();
+            for way in Way::all() {
+                for sixteen in [None, Sixteen::any()] {
+                    let mut found = vec![[7; 32]];
+                    padded_by(way, sixteen, &bytes, &messages, &mut found);
+                    assert_eq!(found[0], [7; 32]);
+                    assert_eq!(found[1..], expected, "{way:?}, {sixteen:?}, {count}");
+                }
+            }
+        }
+        // Beyond the bytes there is nothing to hash, and nothing to stumble over.
+        let beyond = [Padded { first: 1, blocks: 1 }];
+        for way in Way::all() {
+            padded_by(way, None, &[0; 64], &beyond, &mut Vec::new());
+            padded_by(way, Sixteen::any(), &[0; 64], &[beyond[0]; 20], &mut Vec::new());
+        }
     }
 
     #[test]

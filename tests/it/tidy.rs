@@ -99,11 +99,11 @@ fn files_stay_short() {
 }
 
 #[test]
-fn unsafe_code_is_two_calls_in_one_crate() {
+fn unsafe_code_is_three_calls_in_one_crate() {
     let open = ["unsafe", "{"].join(" ");
     for path in rust_files() {
         let calls = code(&path).matches(&open).count();
-        let expected = if short(&path) == "sha256-lanes/src/wide.rs" { 2 } else { 0 };
+        let expected = if short(&path) == "sha256-lanes/src/wide.rs" { 3 } else { 0 };
         assert_eq!(calls, expected, "{} has unsafe code", short(&path));
     }
     for member in fs::read_dir(repository()).unwrap() {
