@@ -10,6 +10,7 @@ mod buffered;
 mod chunk;
 mod coded;
 mod hybrid;
+mod leaves;
 mod quarantine;
 mod recall;
 mod stats;
@@ -27,6 +28,7 @@ use common::ids::SegmentId;
 use common::layout;
 use common::limits::STATS_STRING_BYTES_MAX;
 use common::manifest::FileEntry;
+use common::row::RowKey;
 use common::schema::{COLUMNS, ColumnType, file_schema};
 use common::stats::StatValue;
 use parquet::arrow::ArrowSchemaConverter;
@@ -44,9 +46,11 @@ pub use stats::file_stats;
 use buffered::Buffered;
 use chunk::Encoded;
 use coded::{CodedChunk, Compressor, Physical};
+use leaves::Leaves;
 use recall::Recall;
 
 use crate::error::ArchiveError;
+use crate::rows::ROW_KEY;
 
 /// Footer key that names the segment of an event file.
 pub const SEGMENT_KEY: &str = "meshledger.segment";
@@ -116,6 +120,8 @@ pub struct SegmentEncoder {
     constants: Vec<(usize, Constant)>,
     /// What rows of a kind have in common.
     recall: Recall,
+    /// What the row root is made of.
+    leaves: Leaves,
 }
 
 /// A value of all rows of a segment that set none.
@@ -147,14 +153,15 @@ impl std::fmt::Debug for SegmentEncoder {
 }
 
 impl SegmentEncoder {
-    /// An encoder for the rows of `segment`, all of `date`.
+    /// An encoder for the rows of `segment`, all of `date`; their salts come from `key`.
     ///
     /// # Errors
     /// If the Parquet writer refuses the schema, which would be a defect.
-    pub fn new(segment: SegmentId, date: EventDate) -> Result<Self, ArchiveError> {
+    pub fn new(segment: SegmentId, date: EventDate, key: RowKey) -> Result<Self, ArchiveError> {
         let metadata = vec![
             KeyValue::new(FORMAT_KEY.to_owned(), common::FORMAT.to_string()),
             KeyValue::new(SEGMENT_KEY.to_owned(), segment.to_string()),
+            KeyValue::new(ROW_KEY.to_owned(), key.to_hex()),
         ];
         let properties = event_properties().set_key_value_metadata(Some(metadata)).build();
         let schema = file_schema();
@@ -177,6 +184,7 @@ impl SegmentEncoder {
             full: Vec::new(),
             constants: Vec::new(),
             recall: Recall::new(segment.seed()),
+            leaves: Leaves::new(key, segment.seed()),
         })
     }
 
@@ -244,6 +252,7 @@ impl SegmentEncoder {
     /// Sets a text column of the row in hand. The text is UTF-8: readers of the file rely on it.
     #[inline]
     pub fn text(&mut self, column: usize, value: &[u8]) {
+        self.leaves.text(column, value);
         let row = self.group_rows;
         let is_full = match self.column(column) {
             Some(Column::Coded(values)) => values.is(Physical::Text) && values.set(row, value),
@@ -257,6 +266,7 @@ impl SegmentEncoder {
     /// Sets a 32-bit column of the row in hand.
     #[inline]
     pub fn int32(&mut self, column: usize, value: i32) {
+        self.leaves.int32(column, value);
         let row = self.group_rows;
         let is_full = match self.column(column) {
             Some(Column::Coded(values)) => {
@@ -276,6 +286,7 @@ impl SegmentEncoder {
     /// Sets a 64-bit column of the row in hand, or a timestamp column, in microseconds.
     #[inline]
     pub fn int64(&mut self, column: usize, value: i64) {
+        self.leaves.int64(column, value);
         let row = self.group_rows;
         let is_full = match self.column(column) {
             Some(Column::Coded(values)) => {
@@ -295,6 +306,12 @@ impl SegmentEncoder {
     /// Gives every row of the segment that sets none a value in a column. It costs nothing a row.
     /// To be said before the first row.
     pub fn constant(&mut self, column: usize, value: Constant) {
+        let has_default = COLUMNS.get(column).is_some_and(|column| {
+            !DELTA.contains(&column.name) && !NO_DICTIONARY.contains(&column.name)
+        });
+        if has_default {
+            self.leaves.constant(column, &value);
+        }
         self.constants.push((column, value));
     }
 
@@ -322,6 +339,7 @@ impl SegmentEncoder {
 
     /// Sets a boolean column of the row in hand.
     pub fn bool(&mut self, column: usize, value: bool) {
+        self.leaves.bool(column, value);
         let row = self.group_rows;
         if let Some(values) = self.buffered(column) {
             values.bool(row, value);
@@ -330,6 +348,8 @@ impl SegmentEncoder {
 
     /// Sets a list column of the row in hand.
     pub fn list<'a>(&mut self, column: usize, items: impl IntoIterator<Item = &'a [u8]>) {
+        let items: Vec<&[u8]> = items.into_iter().collect();
+        self.leaves.list(column, items.iter().copied());
         let row = self.group_rows;
         if self.buffered(column).is_some_and(|values| values.list(row, items)) {
             self.full.push(column);
@@ -344,6 +364,7 @@ impl SegmentEncoder {
         if let Some(failure) = self.failure.take() {
             return Err(failure.into());
         }
+        self.leaves.end_row();
         self.rows = self.rows.saturating_add(1);
         self.group_rows += 1;
         while let Some(column) = self.full.pop() {
@@ -408,6 +429,7 @@ impl SegmentEncoder {
         let rows = std::mem::take(&mut self.group_rows);
         self.look_up_at = self.waiting_rows;
         self.recall.clear();
+        self.leaves.end_group();
         let bytes = self.columns.iter().flatten().map(|column| match column {
             Column::Coded(values) => values.encoded_bytes(),
             Column::Buffered(_) => 0,
@@ -503,6 +525,11 @@ impl SegmentEncoder {
         Ok(())
     }
 
+    /// Leaves the row root out, to measure what it costs: no archive takes such a file.
+    pub fn measure_without_row_root(&mut self) {
+        self.leaves.switch_off();
+    }
+
     /// Looks values up after so many rows, at least one. Fewer take less memory and more time.
     pub fn look_up_every(&mut self, rows: usize) {
         self.waiting_rows = rows.max(1);
@@ -515,7 +542,7 @@ impl SegmentEncoder {
             Column::Coded(values) => values.memory_bytes(),
             Column::Buffered(values) => values.memory_bytes(),
         });
-        columns.sum::<usize>() + self.recall.memory_bytes()
+        columns.sum::<usize>() + self.recall.memory_bytes() + self.leaves.memory_bytes()
     }
 
     /// Closes the row group in hand before it is full, which frees what it takes.
@@ -558,6 +585,7 @@ impl SegmentEncoder {
             event_date: self.date,
             event_time_micros_min: bound(times.and_then(|times| times.min.as_ref())),
             event_time_micros_max: bound(times.and_then(|times| times.max.as_ref())),
+            row_root: self.leaves.root(),
             stats,
         };
         entry.check()?;

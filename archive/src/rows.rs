@@ -5,9 +5,11 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use bytes::Bytes;
 use common::Sha256Digest;
 use common::row::{self, Group, RowKey, SALT_BYTES, Salts};
 use common::schema::{COLUMNS, Column, ColumnType, column_index};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use tlog::Hash;
@@ -102,7 +104,10 @@ impl CanonicalRows {
 fn push_value(bytes: &mut Vec<u8>, index: usize, array: &dyn Array, row: usize) {
     match COLUMNS[index].kind {
         ColumnType::Utf8 => {
-            let text = array.as_string::<i32>().value(row);
+            let text = match array.as_string_view_opt() {
+                Some(texts) => texts.value(row),
+                None => array.as_string::<i32>().value(row),
+            };
             row::push_text(bytes, index, text.as_bytes());
         }
         ColumnType::Int32 => {
@@ -119,8 +124,10 @@ fn push_value(bytes: &mut Vec<u8>, index: usize, array: &dyn Array, row: usize) 
         ColumnType::Boolean => row::push_bool(bytes, index, array.as_boolean().value(row)),
         ColumnType::ListUtf8 => {
             let items = array.as_list::<i32>().value(row);
-            let items = items.as_string::<i32>();
-            row::push_list(bytes, index, items.iter().flatten().map(str::as_bytes));
+            let views = items.as_string_view_opt().into_iter().flat_map(|items| items.iter());
+            let texts = items.as_string_opt::<i32>().into_iter().flat_map(|items| items.iter());
+            let items = views.chain(texts).flatten().map(str::as_bytes);
+            row::push_list(bytes, index, items);
         }
     }
 }
@@ -129,13 +136,13 @@ fn push_value(bytes: &mut Vec<u8>, index: usize, array: &dyn Array, row: usize) 
 /// may be left out of the hash unseen.
 fn check_type(column: &Column, found: &DataType) -> Result<(), ArchiveError> {
     let fits = match (column.kind, found) {
-        (ColumnType::Utf8, DataType::Utf8)
+        (ColumnType::Utf8, DataType::Utf8 | DataType::Utf8View)
         | (ColumnType::Int32, DataType::Int32)
         | (ColumnType::Int64, DataType::Int64)
         | (ColumnType::Boolean, DataType::Boolean)
         | (ColumnType::Timestamp, DataType::Timestamp(TimeUnit::Microsecond, _)) => true,
         (ColumnType::ListUtf8, DataType::List(item)) => {
-            item.data_type() == &DataType::Utf8 && !item.is_nullable()
+            matches!(item.data_type(), DataType::Utf8 | DataType::Utf8View) && !item.is_nullable()
         }
         _ => false,
     };
@@ -184,6 +191,20 @@ impl RowHasher {
     pub fn root(&self) -> Sha256Digest {
         Sha256Digest::from_bytes(*self.tree.root().as_bytes())
     }
+}
+
+/// The row root of a file, by its rows and the key in its footer.
+///
+/// # Errors
+/// If the file can not be decoded, has columns of another table, or no row key.
+pub fn row_root(file: Bytes) -> Result<Sha256Digest, ArchiveError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mut hasher =
+        RowHasher::new(row_key(reader.metadata().file_metadata().key_value_metadata())?);
+    for batch in reader.build()? {
+        let _ = hasher.push(&batch?)?;
+    }
+    Ok(hasher.root())
 }
 
 /// The row key in a footer's key-value metadata.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use common::commit::{CommitNote, Genesis, ManifestRef, Operation, seal_bytes};
 use common::date::EventDate;
 use common::manifest::{FileEntry, Manifest, Provenance, RowRange, Source, Unit};
+use common::row::{RowKey, RowSeed};
 use common::schema::{COLUMNS, ColumnType, file_schema, quarantine_schema};
 use common::{DeliveryId, SegmentId, Sha256Digest, UnitId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -96,7 +97,7 @@ pub fn delivery(units: &[SampleUnit], received_at_micros: i64) -> Result<Sample,
     let mut entries: Vec<FileEntry> = Vec::new();
     for (date, rows) in by_date {
         let segment = SegmentId::of(delivery, date);
-        let mut encoder = SegmentEncoder::new(segment, date)?;
+        let mut encoder = SegmentEncoder::new(segment, date, row_key(segment, received_at_micros))?;
         encoder.write(&events(segment, &rows, received_at_micros)?)?;
         let encoded = encoder.finish()?;
         files.push((encoded.entry.path.clone(), encoded.bytes));
@@ -124,6 +125,13 @@ pub fn delivery(units: &[SampleUnit], received_at_micros: i64) -> Result<Sample,
         redactions: BTreeMap::new(),
     };
     Ok(Sample { manifest, files })
+}
+
+/// The same units received at another time draw other bytes, as everywhere.
+fn row_key(segment: SegmentId, received_at_micros: i64) -> RowKey {
+    let mut drawn = [1; 32];
+    drawn[..8].copy_from_slice(&received_at_micros.to_be_bytes());
+    RowKey::of_segment(RowSeed::new(drawn), segment)
 }
 
 fn events(

@@ -3,7 +3,8 @@
 //! `generate EVENTS SEED FORMAT FILE` writes a workload (Envoy's JSON by `traffic`, other formats
 //! by `forms`), `ingest FILE` runs it and prints one JSON
 //! line: events, bytes in, bytes out, CPU seconds, peak memory; `ingest-redacting FILE` also takes
-//! credentials out, by the default rules. `bench/ingest.py` runs both beside DuckDB,
+//! credentials out, by the default rules; `ingest-without-row-roots FILE` makes files that no
+//! archive takes, to say what row roots cost. `bench/ingest.py` runs both beside DuckDB,
 //! `bench/formats.py` the first once for each source format.
 #![expect(clippy::print_stdout, reason = "the result goes to standard output")]
 
@@ -13,6 +14,8 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
+use common::row::RowSeed;
+use ingest_fn::parse::SourceFormat;
 use ingest_fn::parts::PartReader;
 use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig};
 use ingest_fn::redact::Rules;
@@ -21,6 +24,9 @@ use traffic::{Config, Format, Generator};
 /// Received long after any generated event, so that none lies in the future.
 const RECEIVED_AT_MICROS: i64 = 1_900_000_000_000_000;
 
+/// Nobody is to be kept from guessing here.
+const SEED: RowSeed = RowSeed::new([3; 32]);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -28,13 +34,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["generate", events, seed, format, file] => {
             generate(events.parse()?, seed.parse()?, format, file)
         }
-        ["ingest", file] => ingest("auto", Rules::none(), file, None),
-        ["ingest", file, output] => ingest("auto", Rules::none(), file, Some(output)),
-        ["ingest-as", source, file] => ingest(source, Rules::none(), file, None),
-        ["ingest-redacting", file] => ingest("auto", Rules::default(), file, None),
+        ["ingest", file] => ingest(&Run::of("auto", file)?),
+        ["ingest", file, output] => {
+            ingest(&Run { output: Some((*output).to_owned()), ..Run::of("auto", file)? })
+        }
+        ["ingest-as", source, file] => ingest(&Run::of(source, file)?),
+        ["ingest-redacting", file] => {
+            ingest(&Run { redaction: Rules::default(), ..Run::of("auto", file)? })
+        }
+        ["ingest-without-row-roots", file] => {
+            ingest(&Run { has_row_roots: false, ..Run::of("auto", file)? })
+        }
         _ => {
             let forms = forms::names();
-            let usage = "ingest FILE [OUTPUT] | ingest-as SOURCE FILE | ingest-redacting FILE";
+            let usage = "ingest FILE [OUTPUT] | ingest-as SOURCE FILE | ingest-redacting FILE | \
+                         ingest-without-row-roots FILE";
             Err(format!(
                 "usage: generate EVENTS SEED default|extended|mixed|{forms} FILE | {usage}"
             )
@@ -71,22 +85,38 @@ fn generate(events: u64, seed: u64, format: &str, file: &str) -> Result<(), Box<
     Ok(())
 }
 
-/// DuckDB's side of the comparison takes nothing out, so redaction is a measurement of its own.
-fn ingest(
-    source: &str,
+/// What is measured. DuckDB's side of the comparison takes nothing out, so redaction is a
+/// measurement of its own.
+struct Run {
+    source: SourceFormat,
     redaction: Rules,
-    file: &str,
-    output: Option<&str>,
-) -> Result<(), Box<dyn Error>> {
+    has_row_roots: bool,
+    file: String,
+    output: Option<String>,
+}
+
+impl Run {
+    fn of(source: &str, file: &str) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            source: source.parse()?,
+            redaction: Rules::none(),
+            has_row_roots: true,
+            file: file.to_owned(),
+            output: None,
+        })
+    }
+}
+
+fn ingest(run: &Run) -> Result<(), Box<dyn Error>> {
     let before = cpu_seconds()?;
-    let mut parts = PartReader::new(File::open(file)?);
+    let mut parts = PartReader::new(File::open(&run.file)?);
     let mut buffer = Vec::new();
     let config = SourceConfig {
-        format: source.parse()?,
+        format: run.source,
         cluster: Some("prod-eu-1".to_owned()),
         transport: "file".to_owned(),
         transport_ref: Some("bench".to_owned()),
-        redaction,
+        redaction: run.redaction.clone(),
     };
     let (mut bytes, mut events, mut rejects, mut stored, mut files) =
         (0u64, 0u64, 0u64, 0u64, 0u64);
@@ -96,7 +126,10 @@ fn ingest(
             break;
         }
         let ids = some.iter().map(|part| part.id).collect();
-        let mut builder = DeliveryBuilder::new(config.clone(), ids, RECEIVED_AT_MICROS)?;
+        let mut builder = DeliveryBuilder::new(config.clone(), ids, RECEIVED_AT_MICROS, SEED)?;
+        if !run.has_row_roots {
+            builder.measure_without_row_roots();
+        }
         for part in &some {
             let outcome = builder.add_unit(part.unit(&buffer))?;
             events += outcome.events;
@@ -107,7 +140,7 @@ fn ingest(
         for file in &delivery.files {
             stored += file.entry.bytes;
             files += 1;
-            if let Some(folder) = output {
+            if let Some(folder) = &run.output {
                 std::fs::write(format!("{folder}/{}.parquet", file.entry.sha256), &file.bytes)?;
             }
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use archive::StoreOptions;
+use common::row::RowSeed;
 
 use crate::exit::{Exit, Failure};
 
@@ -85,7 +86,7 @@ pub(crate) fn new_table_id() -> Result<String, Failure> {
     Ok(uuid(random))
 }
 
-/// The seed of a new key: 32 random bytes.
+/// A seed, as of a new key: 32 random bytes.
 ///
 /// # Errors
 /// If the operating system gives no randomness.
@@ -93,6 +94,14 @@ pub(crate) fn random_seed() -> Result<[u8; 32], Failure> {
     let mut random = [0_u8; 32];
     fill(&mut random)?;
     Ok(random)
+}
+
+/// What the salts of a delivery's rows are derived from: 32 random bytes.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub(crate) fn row_seed() -> Result<RowSeed, Failure> {
+    Ok(RowSeed::new(random_seed()?))
 }
 
 fn fill(random: &mut [u8]) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::date::{EventDate, rfc3339};
 use crate::digest::Sha256Digest;
-use crate::error::FormatError;
+use crate::error::{FormatError, check_format};
 use crate::ids::DeliveryId;
 use crate::manifest::{FileEntry, QuarantineEntry};
 use crate::schema::{COLUMNS, ColumnType, column_index, delta_schema_string};
@@ -174,6 +174,8 @@ fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
             "ma.segment": file.segment,
             "ma.event_time_micros_min": file.event_time_micros_min.to_string(),
             "ma.event_time_micros_max": file.event_time_micros_max.to_string(),
+            "ma.row_root": file.row_root,
+            "ma.row_enc": crate::row::ENCODING,
         },
     }})
 }
@@ -264,12 +266,9 @@ fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
         .and_then(Value::as_i64)
         .ok_or_else(|| FormatError::new("commitInfo.timestamp", "milliseconds", "none"))?;
     let note = body.get("meshledger").cloned().unwrap_or(Value::Null);
+    check_format("commitInfo", note.get("format").and_then(Value::as_u64))?;
     let note: CommitNote = serde_json::from_value(note)
         .map_err(|e| FormatError::new("commitInfo.meshledger", "a commit note", e.to_string()))?;
-    if note.format != crate::FORMAT {
-        let expected = format!("format {}", crate::FORMAT);
-        return Err(FormatError::new("commitInfo", expected, note.format.to_string()));
-    }
     if note.version != version {
         let found = note.version.to_string();
         return Err(FormatError::new("commitInfo version", version.to_string(), found));
@@ -337,6 +336,10 @@ struct Tags {
     event_time_micros_min: String,
     #[serde(rename = "ma.event_time_micros_max")]
     event_time_micros_max: String,
+    #[serde(rename = "ma.row_root")]
+    row_root: Sha256Digest,
+    #[serde(rename = "ma.row_enc")]
+    row_enc: String,
 }
 
 #[derive(Deserialize)]
@@ -364,9 +367,13 @@ fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
         event_date: add.partition_values.event_date,
         event_time_micros_min: number("ma.event_time_micros_min", &add.tags.event_time_micros_min)?,
         event_time_micros_max: number("ma.event_time_micros_max", &add.tags.event_time_micros_max)?,
+        row_root: add.tags.row_root,
         stats: parse_stats(&add.path, &add.stats, rows)?,
         path: add.path,
     };
+    if add.tags.row_enc != crate::row::ENCODING {
+        return Err(FormatError::new("ma.row_enc", crate::row::ENCODING, &add.tags.row_enc));
+    }
     if !add.data_change {
         return Err(FormatError::new(&entry.path, "dataChange true", "false"));
     }
@@ -451,6 +458,7 @@ mod tests {
             event_date,
             event_time_micros_min: 1_793_614_531_004_321,
             event_time_micros_max: 1_793_614_531_004_999,
+            row_root: Sha256Digest::of(b"rows"),
             stats: FileStats::from([
                 (
                     "event_time".to_owned(),
@@ -490,6 +498,29 @@ mod tests {
         assert_eq!(time.min, Some(StatValue::Int(1_793_614_531_004_000)));
         assert_eq!(time.max, Some(StatValue::Int(1_793_614_531_005_000)));
         assert_eq!(read.stats["principal"], file().stats["principal"]);
+    }
+
+    #[test]
+    fn another_format_or_row_encoding_is_refused_by_name() {
+        let note = CommitNote {
+            format: crate::FORMAT,
+            operation: Operation::Seal,
+            version: 5,
+            previous_sha256: Some(Sha256Digest::of(b"4")),
+            manifests: Vec::new(),
+        };
+        let text = String::from_utf8(seal_bytes(0, &note, &[file()])).unwrap();
+        let refused = |from: &str, to: &str, expected: &str| {
+            assert!(text.contains(from), "{text}");
+            let error = Commit::parse(5, text.replace(from, to).as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        refused("\"format\":1", "\"format\":0", "expected archive format 1, found format 0");
+        refused("\"format\":1,", "", "expected archive format 1, found none");
+        refused("row/v1", "row/v2", "ma.row_enc: expected row/v1, found row/v2");
+        refused("\"ma.row_enc\":\"row/v1\",", "", "ma.row_enc");
+        let root = Sha256Digest::of(b"rows").to_hex();
+        refused(&root, &root.to_uppercase(), "64 lower-case hex digits");
     }
 
     #[test]

@@ -37,6 +37,21 @@ impl FormatError {
     }
 }
 
+/// Refuses every archive format but [`crate::FORMAT`]; `None` if none is stated.
+///
+/// # Errors
+/// Says which format was found, and what reads it.
+pub fn check_format(place: &str, stated: Option<u64>) -> Result<(), FormatError> {
+    if stated == Some(crate::FORMAT.into()) {
+        return Ok(());
+    }
+    let found = match stated {
+        Some(format) => format!("format {format}, which the version that wrote it reads"),
+        None => "none".to_owned(),
+    };
+    Err(FormatError::new(place, format!("archive format {}", crate::FORMAT), found))
+}
+
 /// Control characters never reach a terminal raw.
 fn printable(c: char) -> char {
     if c.is_control() { '\u{fffd}' } else { c }

@@ -116,17 +116,19 @@ pub struct SegmentLeaf {
     pub segment: SegmentId,
     /// Rows in its file.
     pub rows: u64,
+    /// Root over them, encoding [`crate::row::ENCODING`].
+    pub row_root: Sha256Digest,
 }
 
 impl SegmentLeaf {
     /// The segment of a file that a commit adds.
     pub fn of_file(file: &FileEntry) -> Self {
-        Self { segment: file.segment, rows: file.rows }
+        Self { segment: file.segment, rows: file.rows, row_root: file.row_root }
     }
 
     /// The leaf's text.
     pub fn to_text(&self) -> String {
-        format!("segment {}\nrows {}\n", self.segment, self.rows)
+        format!("segment {}\nrows {}\nrow-root {}\n", self.segment, self.rows, self.row_root)
     }
 
     /// The leaf's hash.
@@ -212,10 +214,14 @@ mod tests {
 
     #[test]
     fn a_segments_leaf_is_the_format_pages_and_its_root_goes_into_the_entry() {
-        let leaf =
-            SegmentLeaf { segment: "60bbe41e8d9779d7b1a80133cb9fcf3f".parse().unwrap(), rows: 1 };
+        let root = "b4de662a89891a6cc256acbc1875fb4621b9028535f39eccdda586d2a2500d62";
+        let leaf = SegmentLeaf {
+            segment: "60bbe41e8d9779d7b1a80133cb9fcf3f".parse().unwrap(),
+            rows: 1,
+            row_root: root.parse().unwrap(),
+        };
         // Made with Python's hashlib.
-        let hash = "fd3fe5d212d9a5a695c320ade97efd9d995c9006792eca88f05bc1223166f00e";
+        let hash = "85020fe83109b7bb3be7b915174a24ab13fc36d24a4386c7a4dd7e0350fdb45c";
         assert_eq!(Sha256Digest::from_bytes(*leaf.leaf().as_bytes()).to_hex(), hash);
         let event_date = EventDate::of_micros(0);
         let file = FileEntry {
@@ -227,6 +233,7 @@ mod tests {
             event_date,
             event_time_micros_min: 0,
             event_time_micros_max: 0,
+            row_root: leaf.row_root,
             stats: crate::stats::FileStats::new(),
         };
         let other = FileEntry { rows: 2, ..file.clone() };

@@ -3,6 +3,7 @@
 //! Deliberately not here: I/O, async, clocks, environment, randomness, Arrow arrays, Parquet,
 //! object stores, SQL. Everything in this crate is a value or a pure function over values.
 
+pub mod batch;
 pub mod bytes;
 pub mod commit;
 pub mod date;
@@ -25,7 +26,7 @@ pub use error::FormatError;
 pub use ids::{DeliveryId, SegmentId, UnitId};
 
 /// Archive format written by this version; `docs/format.md` is its normative description.
-pub const FORMAT: u32 = 0;
+pub const FORMAT: u32 = 1;
 
 /// Name and version of this writer, as recorded in manifests and commits.
 pub const WRITER: &str = concat!("meshledger/", env!("CARGO_PKG_VERSION"));

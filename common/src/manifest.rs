@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::date::EventDate;
 use crate::digest::Sha256Digest;
-use crate::error::FormatError;
+use crate::error::{FormatError, check_format};
 use crate::ids::{DeliveryId, SegmentId, UnitId};
 use crate::layout;
 use crate::stats::FileStats;
@@ -35,6 +35,12 @@ pub struct Manifest {
     /// How many credentials each rule took out of the records; rules that took none are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
+}
+
+/// What a manifest of any format says.
+#[derive(Deserialize)]
+struct Stated {
+    format: Option<u64>,
 }
 
 /// Where a delivery's units came from.
@@ -113,6 +119,8 @@ pub struct FileEntry {
     pub event_time_micros_min: i64,
     /// Largest event time, microseconds since 1970 UTC.
     pub event_time_micros_max: i64,
+    /// Root over its rows, encoding [`crate::row::ENCODING`].
+    pub row_root: Sha256Digest,
     /// Bounds and null counts of the columns that carry statistics.
     pub stats: FileStats,
 }
@@ -190,8 +198,15 @@ impl Manifest {
     /// # Errors
     /// Says which field is missing, unknown or contradicts another.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
-        let manifest: Self = serde_json::from_slice(bytes)
-            .map_err(|e| FormatError::new(name, "a manifest", e.to_string()))?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
+            // Another format has other members, and that is what is wrong then.
+            let stated = serde_json::from_slice::<Stated>(bytes).ok().map(|stated| stated.format);
+            let of_format = |format| check_format("format", format).err();
+            match stated.and_then(of_format) {
+                Some(other) => other.within(name),
+                None => FormatError::new(name, "a manifest", e.to_string()),
+            }
+        })?;
         manifest.check().map_err(|e| e.within(name))?;
         Ok(manifest)
     }
@@ -207,10 +222,7 @@ impl Manifest {
     /// # Errors
     /// Names the first contradiction.
     pub fn check(&self) -> Result<(), FormatError> {
-        if self.format != crate::FORMAT {
-            let expected = format!("format {}", crate::FORMAT);
-            return Err(FormatError::new("format", expected, self.format.to_string()));
-        }
+        check_format("format", Some(self.format.into()))?;
         let derived = DeliveryId::of_units(self.units.iter().map(|u| &u.id));
         if derived != self.delivery {
             return Err(FormatError::new(
@@ -279,5 +291,49 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_another_format_is_refused_by_name() {
+        let unit = UnitId::STREAM_START;
+        let manifest = Manifest {
+            format: crate::FORMAT,
+            delivery: DeliveryId::of_units([&unit]),
+            source: Source {
+                transport: "file".to_owned(),
+                transport_ref: None,
+                cluster: None,
+                format: "auto".to_owned(),
+            },
+            provenance: Provenance { writer: "w".to_owned(), received_at_micros: 0 },
+            units: vec![Unit {
+                id: unit,
+                sha256: unit.0,
+                bytes: 0,
+                events: 0,
+                rejects: 0,
+                rows: Vec::new(),
+            }],
+            files: Vec::new(),
+            quarantine: Vec::new(),
+            redactions: BTreeMap::new(),
+        };
+        let text = String::from_utf8(manifest.to_bytes().unwrap()).unwrap();
+        assert_eq!(Manifest::from_bytes("m", text.as_bytes()).unwrap(), manifest);
+        let old = text.replace("\"format\":1,", "\"format\":0,");
+        // Its files have fewer members than those of this format, or it has none.
+        let with_file = old.replace("\"files\":[]", "\"files\":[{\"path\":\"p\"}]");
+        for old in [old, with_file] {
+            let error = Manifest::from_bytes("m", old.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("m: format: expected archive format 1, found format 0"));
+        }
+        let broken = text.replace("\"files\":[]", "\"files\":[{\"path\":\"p\"}]");
+        let error = Manifest::from_bytes("m", broken.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("expected a manifest"), "{error}");
     }
 }

@@ -156,24 +156,43 @@ pub fn leaf(salt: [u8; SALT_BYTES], shared: Sha256Digest, own: &[u8]) -> Hash {
     Hash::of_leaf(&entry)
 }
 
+/// Random bytes drawn for one delivery, from which the row keys of its segments are derived. It is
+/// stored nowhere.
+#[derive(Clone, Copy)]
+pub struct RowSeed([u8; 32]);
+
+impl RowSeed {
+    /// Takes bytes that nobody else knows.
+    pub const fn new(drawn: [u8; 32]) -> Self {
+        Self(drawn)
+    }
+}
+
+/// Does not show the bytes.
+impl fmt::Debug for RowSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RowSeed")
+    }
+}
+
 /// What the salts of a segment come from. It stands in the segment's file and nowhere else: once
 /// the file is gone, leaf hashes that remain tell nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RowKey([u8; 32]);
 
 impl RowKey {
-    /// The key of a segment, from the random bytes that were drawn for its delivery.
-    pub fn of_segment(drawn: &[u8; 32], segment: SegmentId) -> Self {
+    /// The key of a segment of the delivery for which these bytes were drawn.
+    pub fn of_segment(seed: RowSeed, segment: SegmentId) -> Self {
         let mut hasher = Hasher::new();
         hasher.update(KEY_CONTEXT);
-        hasher.update(drawn);
+        hasher.update(&seed.0);
         hasher.update(segment.as_bytes());
         Self(*hasher.finish().as_bytes())
     }
 
     /// The key of a segment that holds some rows of this one's: the same whenever it is written.
     pub fn of_rewritten(self, segment: SegmentId) -> Self {
-        Self::of_segment(&self.0, segment)
+        Self::of_segment(RowSeed(self.0), segment)
     }
 
     /// The 32 bytes.
@@ -309,7 +328,7 @@ mod tests {
         assert_eq!(segment.to_string(), "47688d02c2cb34b1fe00c7f32a3f02c9");
         let mut drawn = [0; 32];
         (0..).zip(&mut drawn).for_each(|(number, byte)| *byte = number);
-        let key = RowKey::of_segment(&drawn, segment);
+        let key = RowKey::of_segment(RowSeed::new(drawn), segment);
         assert_eq!(key.to_hex(), KEY);
         let rewritten = "4751aed01b6c6f10d8486ae44704d895".parse().unwrap();
         assert_eq!(key.of_rewritten(rewritten).to_hex(), REWRITTEN_KEY);

@@ -16,6 +16,7 @@ use common::limits::{
     RECORD_BYTES_MAX,
 };
 use common::manifest::{Manifest, Provenance, QuarantineEntry, RowRange, Source, Unit};
+use common::row::{RowKey, RowSeed};
 use common::schema::SCHEMA_VERSION;
 
 use crate::error::IngestError;
@@ -141,7 +142,9 @@ struct Segment {
 struct Segments {
     delivery: DeliveryId,
     received_at_micros: i64,
+    seed: RowSeed,
     by_date: BTreeMap<EventDate, Segment>,
+    has_row_roots: bool,
 }
 
 impl Segments {
@@ -159,9 +162,12 @@ impl Segments {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let id = SegmentId::of(self.delivery, date);
-                let mut rows = SegmentEncoder::new(id, date)?;
+                let mut rows = SegmentEncoder::new(id, date, RowKey::of_segment(self.seed, id))?;
                 if count >= SEGMENTS_FEW {
                     rows.look_up_every(WAITING_ROWS_OF_MANY);
+                }
+                if !self.has_row_roots {
+                    rows.measure_without_row_root();
                 }
                 set_constants(&mut rows, id, config, self.received_at_micros);
                 entry.insert(Segment { id, rows, rows_before_unit: 0 })
@@ -171,7 +177,8 @@ impl Segments {
 }
 
 impl DeliveryBuilder {
-    /// Starts the delivery of exactly these units, which are then added in this order.
+    /// Starts the delivery of exactly these units, which are then added in this order. The seed was
+    /// drawn for this delivery alone.
     ///
     /// # Errors
     /// If there are too many units.
@@ -179,6 +186,7 @@ impl DeliveryBuilder {
         config: SourceConfig,
         units: Vec<UnitId>,
         received_at_micros: i64,
+        seed: RowSeed,
     ) -> Result<Self, IngestError> {
         if units.len() > DELIVERY_UNITS_MAX {
             return Err(IngestError::TooManyUnits { max: DELIVERY_UNITS_MAX });
@@ -186,7 +194,7 @@ impl DeliveryBuilder {
         let delivery = DeliveryId::of_units(&units);
         let redactor = Redactor::new(&config.redaction);
         let dispatcher = Dispatcher::redacting(&config.redaction);
-        let seed = SegmentId::of(delivery, EventDate::of_micros(received_at_micros)).seed();
+        let of_tables = SegmentId::of(delivery, EventDate::of_micros(received_at_micros)).seed();
         let rejects = Rejects::new(delivery, config.transport_ref.clone(), received_at_micros);
         Ok(Self {
             config,
@@ -196,7 +204,7 @@ impl DeliveryBuilder {
             units: Vec::new(),
             marks: Marks::new(),
             parser: EnvoyParser::new(),
-            templates: Templates::new(seed),
+            templates: Templates::new(of_tables),
             text_record: Vec::new(),
             #[cfg(test)]
             only_dispatcher: false,
@@ -206,10 +214,22 @@ impl DeliveryBuilder {
             dispatcher,
             events: Events::default(),
             refused: Vec::new(),
-            segments: Segments { delivery, received_at_micros, by_date: BTreeMap::new() },
+            segments: Segments {
+                delivery,
+                received_at_micros,
+                seed,
+                by_date: BTreeMap::new(),
+                has_row_roots: true,
+            },
             bytes_since_look: 0,
             rejects,
         })
+    }
+
+    /// Leaves row roots out, to measure what they cost: no archive takes such files. To be said
+    /// before the first unit.
+    pub fn measure_without_row_roots(&mut self) {
+        self.segments.has_row_roots = false;
     }
 
     /// Parses the next unit.

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use common::digest::Sha256Digest;
 use common::ids::UnitId;
+use common::row::RowSeed;
 
 use crate::error::IngestError;
 use crate::parse::SourceFormat;
@@ -83,6 +84,9 @@ pub fn rows(
     Ok(rows)
 }
 
+/// For rows that are counted and thrown away.
+const NO_SEED: RowSeed = RowSeed::new([0; 32]);
+
 /// A delivery that is not stored.
 #[derive(Default)]
 struct Trial {
@@ -106,7 +110,7 @@ impl Trial {
                 let config = SourceConfig { format, ..SourceConfig::default() };
                 // Nobody sees these names.
                 let ids = vec![candidate.id; units];
-                self.builder.insert(DeliveryBuilder::new(config, ids, received_at_micros)?)
+                self.builder.insert(DeliveryBuilder::new(config, ids, received_at_micros, NO_SEED)?)
             }
         };
         let outcome = builder.add_unit(candidate.unit())?;
@@ -128,12 +132,13 @@ pub fn delivery(
     config: &SourceConfig,
     candidates: &[Candidate],
     received_at_micros: i64,
+    seed: RowSeed,
 ) -> Result<Option<(Delivery, usize)>, IngestError> {
     let mut count = candidates.len();
     while count > 0 {
         let taken = &candidates[..count];
         let ids = taken.iter().map(|candidate| candidate.id).collect();
-        let mut builder = DeliveryBuilder::new(config.clone(), ids, received_at_micros)?;
+        let mut builder = DeliveryBuilder::new(config.clone(), ids, received_at_micros, seed)?;
         let mut fitting = 0;
         for candidate in taken {
             if !is_understood(builder.add_unit(candidate.unit())?) {
@@ -193,16 +198,16 @@ mod tests {
         let candidates: Vec<Candidate> = (0..70).map(|n| candidate(n, &day(n))).collect();
         let all: Vec<&Candidate> = candidates.iter().collect();
         assert_eq!(rows(SourceFormat::Auto, &all, NOW).unwrap(), [1; 70]);
-        let (first, count) = delivery(&config(), &candidates, NOW).unwrap().unwrap();
+        let (first, count) = delivery(&config(), &candidates, NOW, NO_SEED).unwrap().unwrap();
         assert_eq!((count, first.files.len(), first.quarantine.len()), (64, 64, 0));
         assert_eq!(first.manifest.source.transport, "replay");
-        let (rest, count) = delivery(&config(), &candidates[64..], NOW).unwrap().unwrap();
+        let (rest, count) = delivery(&config(), &candidates[64..], NOW, NO_SEED).unwrap().unwrap();
         assert_eq!((count, rest.files.len()), (6, 6));
         let unit = &rest.manifest.units[0];
         let record = &candidates[64].record;
         assert_eq!((unit.id, unit.bytes), (candidates[64].id, record.len() as u64));
         assert_eq!(unit.sha256, Sha256Digest::of(record));
-        assert!(delivery(&config(), &[candidate(0, "nonsense")], NOW).unwrap().is_none());
+        assert!(delivery(&config(), &[candidate(0, "nonsense")], NOW, NO_SEED).unwrap().is_none());
     }
 
     #[test]

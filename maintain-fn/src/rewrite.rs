@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use archive::encode::QuarantineEncoder;
+use archive::rows::row_key;
 use archive::{ArchiveError, EncodedFile, SegmentEncoder};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
@@ -31,16 +32,15 @@ pub(crate) fn events(
     kept: &[UnitId],
 ) -> Result<EncodedFile, ArchiveError> {
     let segment = SegmentId::of_kept_units(file.segment, kept);
-    let mut encoder = SegmentEncoder::new(segment, file.event_date)?;
     let mut positions = ranges.iter().flat_map(|range| range.clone());
     let mut next_row = 0i64;
     let ranges = ranges.iter().map(|range| Ok(index(range.start)?..index(range.end)?));
     let ranges: Vec<Range<usize>> = ranges.collect::<Result<_, ArchiveError>>()?;
     let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), index(file.rows)?);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?
-        .with_batch_size(BATCH_ROWS)
-        .with_row_selection(selection)
-        .build()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let key = row_key(reader.metadata().file_metadata().key_value_metadata())?;
+    let mut encoder = SegmentEncoder::new(segment, file.event_date, key.of_rewritten(segment))?;
+    let reader = reader.with_batch_size(BATCH_ROWS).with_row_selection(selection).build()?;
     for batch in reader {
         let batch = renumber(&batch?, segment, &mut positions, &mut next_row)?;
         encoder.write(&batch)?;

@@ -70,7 +70,8 @@ def entry(version, commit):  # 19.2
     lines, segments = commit.split(b"\n")[:-1], []
     with contextlib.suppress(Exception):  # what is no commit is told elsewhere
         tags = [action["add"]["tags"] for action in map(parse, lines) if "add" in action]
-        segments = [f"segment {tag['ma.segment']}\nrows {tag['ma.rows']}\n".encode() for tag in tags]
+        segments = [f"segment {tag['ma.segment']}\nrows {tag['ma.rows']}\n"
+                    f"row-root {tag['ma.row_root']}\n".encode() for tag in tags]
     return (f"mesh-archive-commit/v1\nversion {version}\n"
             f"commit-sha256 {sha(commit).hex()}\ncommit-bytes {len(commit)}\n"
             f"lines {len(lines)}\nlines-root {Tree(lines).root().hex()}\n"
@@ -165,14 +166,14 @@ def described(file, timestamp, times):  # 8.7, 10.8, 10.9; `times` are the colum
             "size": file["bytes"], "modificationTime": timestamp, "dataChange": True,
             "stats": json.dumps({"numRecords": file["rows"], "minValues": bounds("min", False),
                                  "maxValues": bounds("max", True), "nullCount": nulls}, sort_keys=True),
-            "tags": {f"ma.{name}": str(file[name]) for name in
-                     "sha256 rows segment event_time_micros_min event_time_micros_max".split()}}
+            "tags": {"ma.row_enc": "row/v1"} | {f"ma.{name}": str(file[name]) for name in (
+                "sha256 rows segment event_time_micros_min event_time_micros_max row_root".split())}}
 
 
 def manifest(data, delivery):  # 5.9
     m = parse(data)
     ids = [bytes.fromhex(unit["id"]) for unit in m["units"]]
-    assert m["format"] == 0 and m["delivery"] == delivery == sha(b"".join(ids)).hex(), "delivery"
+    assert m["format"] == 1 and m["delivery"] == delivery == sha(b"".join(ids)).hex(), "delivery"
     assert 0 < len(ids) == len(set(ids)), "units"
     for file in m["files"]:
         parts = [part for unit in m["units"] for part in unit["rows"]]
@@ -211,7 +212,7 @@ class Log:
         assert lines[-1] == "" and len(kinds) == len(actions) and kinds == ["commitInfo"] + after
         info = actions[0]["commitInfo"]
         note = info["meshledger"]
-        assert (note["format"], note["version"]) == (0, version), "another version"
+        assert (note["format"], note["version"]) == (1, version), "another version"
         if note.get("previous_sha256") != previous:  # 10.13
             find("CHAIN", f"_delta_log/{version - 1:020}.json", "the next version names other bytes")
         if not version:

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use meshledger_tests::cli::ml;
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::paths::fixture;
-use meshledger_tests::python::{read_archive, script};
+use meshledger_tests::python::{read_archive, row_roots, script};
 use meshledger_tests::records::{at, good};
 use meshledger_tests::tamper::files_below;
 
@@ -36,7 +36,25 @@ fn fixtures_read_alike_in_every_engine() {
     let named: Vec<(&str, &Path)> =
         ["c0", "c1", "c2", "c3"].into_iter().zip(files.iter().map(PathBuf::as_path)).collect();
     read_archive(&laptop.archive_path(), &named);
+    row_roots(&laptop.archive_path());
     laptop.verify_ok();
+}
+
+#[test]
+fn the_judge_of_row_roots_sees_another_root() {
+    let laptop = Laptop::new();
+    let _ = laptop.ingest([fixture(FIXTURES[0])]).run().expect(0);
+    let _ = laptop.seal();
+    row_roots(&laptop.archive_path());
+    let commit = laptop.archive_path().join("_delta_log/00000000000000000001.json");
+    let text = std::fs::read_to_string(&commit).unwrap();
+    let (before, root) = text.split_once("\"ma.row_root\":\"").unwrap();
+    let digit = if root.starts_with('0') { "1" } else { "0" };
+    let changed = format!("{before}\"ma.row_root\":\"{digit}{}", &root[1..]);
+    std::fs::write(&commit, changed).unwrap();
+    let output = script("row_roots.py").args([laptop.archive_path()]).run();
+    assert_eq!(output.code, Some(1), "{}", output.report());
+    assert!(output.text().contains("1 row roots differ"), "{}", output.report());
 }
 
 #[test]
@@ -65,6 +83,7 @@ fn generated_traffic_reads_alike_in_every_engine() {
         let named: Vec<(&str, &Path)> =
             clusters.iter().map(String::as_str).zip(files.iter().map(PathBuf::as_path)).collect();
         read_archive(&laptop.archive_path(), &named);
+        row_roots(&laptop.archive_path());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use meshledger_tests::laptop::Laptop;
-use meshledger_tests::python::script;
+use meshledger_tests::python::{row_roots, script};
 
 /// Archives each case's record as a file of its own, and has DuckDB's rows compared with the case.
 #[track_caller]
@@ -28,6 +28,7 @@ fn check(folder: &str) {
         let _ = laptop.seal();
         let output = script("cases.py").args(["check", folder, laptop.archive(), source]).run();
         assert_eq!(output.code, Some(0), "{}", output.report());
+        row_roots(&laptop.archive_path());
         laptop.verify_ok();
     }
 }

@@ -14,6 +14,14 @@ pub fn script(name: &str) -> Program {
         .args([path])
 }
 
+/// Has the row root of every sealed file computed again, from the format page alone.
+#[track_caller]
+pub fn row_roots(archive: &Path) {
+    let output = script("row_roots.py").args([archive]).run();
+    assert_eq!(output.code, Some(0), "a row root is another: {}", output.report());
+    eprintln!("{}", output.text());
+}
+
 /// Has independent engines read an archive and compare it with what the files must become.
 /// Each file stands with the cluster it was ingested for.
 #[track_caller]

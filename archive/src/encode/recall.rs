@@ -8,6 +8,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use common::row;
 use common::schema::COLUMNS;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -202,6 +203,7 @@ impl SegmentEncoder {
     pub fn recall(&mut self, key: &[u8], note: &mut Vec<u8>) -> bool {
         let Some((number, kind)) = self.recall.find(key) else { return false };
         self.recall.wait(self.group_rows, number);
+        self.leaves.set_kind(number as usize);
         note.extend_from_slice(&self.recall.bytes[kind.key_end..kind.note_end]);
         true
     }
@@ -264,6 +266,7 @@ impl SegmentEncoder {
     /// Sets columns of the row in hand that follow from `key` alone, to be recalled by it.
     pub fn learn<'a>(&'a mut self, key: &'a [u8]) -> Learner<'a> {
         self.recall.learned.clear();
+        self.leaves.begin_learning();
         let lists = self.recall.lists.len();
         let is_kept = !self.recall.off && !self.recall.is_full() && key.len() <= KEY_BYTES_MAX;
         Learner { encoder: self, key, lists, is_kept }
@@ -303,6 +306,7 @@ impl Learner<'_> {
             self.encoder.set_known(column, row, &[code]);
         }
         self.encoder.recall.lists.truncate(self.lists);
+        self.encoder.leaves.give_up_learning();
     }
 
     fn code(&mut self, column: usize, physical: Physical, value: &[u8]) -> bool {
@@ -314,28 +318,37 @@ impl Learner<'_> {
 
     /// As [`SegmentEncoder::text`].
     pub fn text(&mut self, column: usize, value: &[u8]) {
-        if !self.code(column, Physical::Text, value) {
+        if self.code(column, Physical::Text, value) {
+            self.encoder.leaves.learn(column, |bytes| row::push_text(bytes, column, value));
+        } else {
             self.encoder.text(column, value);
         }
     }
 
     /// As [`SegmentEncoder::int32`].
     pub fn int32(&mut self, column: usize, value: i32) {
-        if !self.code(column, Physical::Int32, &value.to_le_bytes()) {
+        if self.code(column, Physical::Int32, &value.to_le_bytes()) {
+            let value = value.into();
+            self.encoder.leaves.learn(column, |bytes| row::push_number(bytes, column, value));
+        } else {
             self.encoder.int32(column, value);
         }
     }
 
     /// As [`SegmentEncoder::int64`].
     pub fn int64(&mut self, column: usize, value: i64) {
-        if !self.code(column, Physical::Int64, &value.to_le_bytes()) {
+        if self.code(column, Physical::Int64, &value.to_le_bytes()) {
+            self.encoder.leaves.learn(column, |bytes| row::push_number(bytes, column, value));
+        } else {
             self.encoder.int64(column, value);
         }
     }
 
     /// As [`SegmentEncoder::bool`].
     pub fn bool(&mut self, column: usize, value: bool) {
-        if !self.note(column, |_| Some(value.into())) {
+        if self.note(column, |_| Some(value.into())) {
+            self.encoder.leaves.learn(column, |bytes| row::push_bool(bytes, column, value));
+        } else {
             self.encoder.bool(column, value);
         }
     }
@@ -345,6 +358,8 @@ impl Learner<'_> {
         let items: Vec<Vec<u8>> = items.into_iter().map(<[u8]>::to_vec).collect();
         let place = u32::try_from(self.encoder.recall.lists.len()).ok();
         if self.note(column, |_| place) {
+            let texts = items.iter().map(Vec::as_slice);
+            self.encoder.leaves.learn(column, |bytes| row::push_list(bytes, column, texts));
             self.encoder.recall.lists.push(items);
         } else {
             self.encoder.list(column, items.iter().map(Vec::as_slice));
@@ -357,6 +372,7 @@ impl Learner<'_> {
             let recall = &mut self.encoder.recall;
             let kind = recall.insert(self.key, note);
             recall.wait(self.encoder.group_rows, kind);
+            self.encoder.leaves.keep_kind();
         }
     }
 }

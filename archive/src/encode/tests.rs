@@ -8,7 +8,9 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use super::*;
+use crate::rows::row_root;
 use common::DeliveryId;
+use common::row::RowSeed;
 
 /// A value of the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,12 +75,23 @@ fn segment() -> (SegmentId, EventDate) {
     (SegmentId::of(DeliveryId(Sha256Digest::of(b"d")), date), date)
 }
 
+fn key() -> RowKey {
+    RowKey::of_segment(RowSeed::new([9; 32]), segment().0)
+}
+
+/// Closes the file, whose row root is that of its rows.
+fn finish(encoder: SegmentEncoder) -> EncodedFile {
+    let file = encoder.finish().unwrap();
+    assert_eq!(row_root(file.bytes.clone()).unwrap(), file.entry.row_root);
+    file
+}
+
 /// Rows of the model and the file made of them.
 fn encode(seed: u64, rows: usize) -> (Vec<Vec<Option<Cell>>>, EncodedFile) {
     eprintln!("seed {seed}, {rows} rows");
     let mut random = Random(seed);
     let (segment, date) = segment();
-    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let mut encoder = SegmentEncoder::new(segment, date, key()).unwrap();
     let mut model = Vec::new();
     for row in 0..rows {
         let cells: Vec<_> = (0..COLUMNS.len()).map(|index| random.cell(index, row)).collect();
@@ -94,7 +107,7 @@ fn encode(seed: u64, rows: usize) -> (Vec<Vec<Option<Cell>>>, EncodedFile) {
         encoder.end_row().unwrap();
         model.push(cells);
     }
-    (model, encoder.finish().unwrap())
+    (model, finish(encoder))
 }
 
 fn cell(batch: &RecordBatch, index: usize, row: usize) -> Option<Cell> {
@@ -222,7 +235,7 @@ fn statistics_are_those_of_the_rows() {
 fn batches_make_the_same_file_as_values() {
     let (_, file) = encode(10, 3000);
     let (segment, date) = segment();
-    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let mut encoder = SegmentEncoder::new(segment, date, key()).unwrap();
     for batch in reader(&file.bytes).with_batch_size(700).build().unwrap() {
         encoder.write(&batch.unwrap()).unwrap();
     }
@@ -232,7 +245,7 @@ fn batches_make_the_same_file_as_values() {
 #[test]
 fn a_dictionary_that_grows_too_large_gives_way_to_plain_values() {
     let (segment, date) = segment();
-    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let mut encoder = SegmentEncoder::new(segment, date, key()).unwrap();
     let path = common::schema::column_index("url_path").unwrap();
     let mut random = Random(11);
     let mut expected = Vec::new();
@@ -252,7 +265,7 @@ fn a_dictionary_that_grows_too_large_gives_way_to_plain_values() {
         encoder.end_row().unwrap();
         expected.push(value);
     }
-    let file = encoder.finish().unwrap();
+    let file = finish(encoder);
     let reader = reader(&file.bytes);
     let chunk = reader.metadata().row_group(0).column(path);
     let encodings: Vec<Encoding> = chunk.encodings().collect();
@@ -272,7 +285,7 @@ fn a_dictionary_that_grows_too_large_gives_way_to_plain_values() {
 #[test]
 fn a_required_column_without_a_value_is_an_error_that_names_it() {
     let (segment, date) = segment();
-    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let mut encoder = SegmentEncoder::new(segment, date, key()).unwrap();
     encoder.end_row().unwrap();
     let error = encoder.finish().unwrap_err().to_string();
     assert!(error.contains("segment: expected a value a row, 1 rows have none"), "{error}");
@@ -281,7 +294,7 @@ fn a_required_column_without_a_value_is_an_error_that_names_it() {
 #[test]
 fn texts_that_hardly_repeat_are_plain_and_known_to_their_filters() {
     let (segment, date) = segment();
-    let mut encoder = SegmentEncoder::new(segment, date).unwrap();
+    let mut encoder = SegmentEncoder::new(segment, date, key()).unwrap();
     let of = |name| common::schema::column_index(name).unwrap();
     let (request, trace, raw) = (of("request_id"), of("trace_id"), of("raw"));
     let mut random = Random(12);
@@ -305,7 +318,7 @@ fn texts_that_hardly_repeat_are_plain_and_known_to_their_filters() {
         assert!(encoder.memory_bytes() < 64 << 20);
         model.push(cells);
     }
-    let file = encoder.finish().unwrap();
+    let file = finish(encoder);
     let found = reader(&file.bytes);
     for column in [request, raw] {
         let chunk = found.metadata().row_group(0).column(column);

@@ -178,12 +178,13 @@ pub(super) fn as_committed(file: &FileEntry) -> Option<FileEntry> {
 pub(super) fn difference(expected: &FileEntry, found: &FileEntry) -> (String, String) {
     let scalar = |file: &FileEntry| {
         format!(
-            "{} bytes, {} rows, segment {}, event time {} to {}, SHA-256 {}",
+            "{} bytes, {} rows, segment {}, event time {} to {}, row root {}, SHA-256 {}",
             file.bytes,
             file.rows,
             file.segment,
             file.event_time_micros_min,
             file.event_time_micros_max,
+            file.row_root,
             file.sha256
         )
     };

@@ -10,6 +10,7 @@ use super::finding::Code;
 use crate::background;
 use crate::encode::{SEGMENT_KEY, file_stats};
 use crate::error::ArchiveError;
+use crate::rows::row_key;
 use crate::store::Store;
 
 /// Bytes fetched at first from the end of a file; most footers fit.
@@ -144,6 +145,9 @@ fn compare_events(metadata: &ParquetMetaData, entry: &FileEntry) -> Option<Wrong
     if named != [Some(segment.as_str())] {
         let found = named.first().copied().flatten().unwrap_or("no segment");
         return Some((Code::FileRows, format!("segment {segment}"), found.to_owned()));
+    }
+    if let Err(error) = row_key(file.key_value_metadata()) {
+        return Some(wrong_footer("one row key", &error.to_string()));
     }
     let mut by_footer = entry.clone();
     by_footer.stats = file_stats(metadata);

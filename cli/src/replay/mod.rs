@@ -288,7 +288,8 @@ impl Replay {
                 return Ok(());
             }
             let now_micros = crate::doors::now_micros()?;
-            let taken = match again::delivery(&config, rest, now_micros)? {
+            let seed = crate::doors::row_seed()?;
+            let taken = match again::delivery(&config, rest, now_micros, seed)? {
                 Some((delivery, count)) => {
                     self.store(delivery, &reasons[..count])?;
                     count

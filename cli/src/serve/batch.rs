@@ -207,7 +207,7 @@ async fn collect(
 
 fn build(config: SourceConfig, batch: &[Item]) -> Result<(Delivery, Vec<UnitOutcome>), Trouble> {
     let ids = batch.iter().map(|item| item.ticket.unit()).collect();
-    let mut builder = DeliveryBuilder::new(config, ids, doors::now_micros()?)?;
+    let mut builder = DeliveryBuilder::new(config, ids, doors::now_micros()?, doors::row_seed()?)?;
     let mut outcomes = Vec::with_capacity(batch.len());
     for Item { body, .. } in batch {
         outcomes.push(builder.add_unit(UnitBytes {

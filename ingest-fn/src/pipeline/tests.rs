@@ -6,6 +6,8 @@ use super::*;
 
 const RECEIVED_AT_MICROS: i64 = 1_793_700_000_000_000;
 
+const SEED: RowSeed = RowSeed::new([3; 32]);
+
 fn record(time: &str) -> String {
     format!(
         r#"{{"start_time":"{time}","response_code":200,"response_flags":"-","method":"GET","path":"/a","protocol":"HTTP/1.1","response_code_details":"via_upstream","bytes_sent":1}}"#
@@ -19,11 +21,21 @@ fn deliver(units: &[UnitBytes<'_>]) -> Delivery {
         previous
     });
     let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
-    let mut builder = DeliveryBuilder::new(config, ids.collect(), RECEIVED_AT_MICROS).unwrap();
+    let mut builder =
+        DeliveryBuilder::new(config, ids.collect(), RECEIVED_AT_MICROS, SEED).unwrap();
     for unit in units {
         let _ = builder.add_unit(*unit).unwrap();
     }
-    builder.finish().unwrap()
+    judged(builder)
+}
+
+/// Closes a delivery, whose row roots are those of the rows in its files.
+fn judged(builder: DeliveryBuilder) -> Delivery {
+    let delivery = builder.finish().unwrap();
+    for file in &delivery.files {
+        assert_eq!(archive::rows::row_root(file.bytes.clone()).unwrap(), file.entry.row_root);
+    }
+    delivery
 }
 
 fn unit(bytes: &[u8], offset_bytes: u64) -> UnitBytes<'_> {
@@ -177,10 +189,10 @@ fn rows_of(lines: &[String], through_dispatcher: bool) -> Vec<arrow::array::Reco
     let unit = unit(text.as_bytes(), 0);
     let id = UnitId::of_part(UnitId::STREAM_START, unit.sha256);
     let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
-    let mut builder = DeliveryBuilder::new(config, vec![id], RECEIVED_AT_MICROS).unwrap();
+    let mut builder = DeliveryBuilder::new(config, vec![id], RECEIVED_AT_MICROS, SEED).unwrap();
     builder.only_dispatcher = through_dispatcher;
     let _ = builder.add_unit(unit).unwrap();
-    rows(&builder.finish().unwrap())
+    rows(&judged(builder))
 }
 
 #[test]
@@ -295,7 +307,7 @@ fn lines_that_come_again_need_no_parser() {
     let unit = unit(text.as_bytes(), 0);
     let id = UnitId::of_part(UnitId::STREAM_START, unit.sha256);
     let config = SourceConfig { transport: "file".to_owned(), ..SourceConfig::default() };
-    let mut builder = DeliveryBuilder::new(config, vec![id], RECEIVED_AT_MICROS).unwrap();
+    let mut builder = DeliveryBuilder::new(config, vec![id], RECEIVED_AT_MICROS, SEED).unwrap();
     let _ = builder.add_unit(unit).unwrap();
     let (found, tries) = builder.templates.found();
     // A kind is parsed once before it is learned; odd lines and rejects have none.

@@ -1,3 +1,4 @@
+use archive::rows::row_root;
 use archive::sample::{delivery, unit};
 
 use super::*;
@@ -9,7 +10,11 @@ fn rewriting_twice_gives_the_same_bytes_and_a_file_that_lies_is_refused() {
     let kept = [sample.manifest.units[1].id];
     let once = events(file, bytes.clone(), std::slice::from_ref(&(3..5)), &kept).unwrap();
     let twice = events(file, bytes.clone(), std::slice::from_ref(&(3..5)), &kept).unwrap();
+    // The row key too is made of what is there.
+    assert_eq!(row_root(once.bytes.clone()).unwrap(), once.entry.row_root);
     assert_eq!((once.bytes, once.entry.rows), (twice.bytes, 2));
+    let all = events(file, bytes.clone(), std::slice::from_ref(&(0..5)), &kept).unwrap();
+    assert_ne!(all.entry.row_root, file.row_root, "the same rows with other salts");
     let mut longer = file.clone();
     longer.rows = 9;
     assert!(events(&longer, bytes.clone(), std::slice::from_ref(&(3..9)), &kept).is_err());

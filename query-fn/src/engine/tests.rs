@@ -122,6 +122,7 @@ impl Fixture {
             event_date,
             event_time_micros_min: day * DAY_MICROS,
             event_time_micros_max: day * DAY_MICROS + (ROWS - 1) * 60_000_000,
+            row_root: sha256,
             stats,
         };
         self.put(&entry.path.clone(), bytes).await;

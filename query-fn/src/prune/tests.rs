@@ -244,6 +244,7 @@ fn describe(dice: &mut Dice, day: i64, rows: &[Row]) -> FileEntry {
         event_date,
         event_time_micros_min: micros(false),
         event_time_micros_max: micros(true),
+        row_root: sha256,
         stats,
     }
 }

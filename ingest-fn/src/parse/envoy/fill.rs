@@ -187,12 +187,12 @@ impl<'a, R: Row> Fill<'a, R> {
 
     /// What this one request asked.
     pub(super) fn request(&mut self) {
+        self.path();
         self.direct(k::USER_AGENT, f::USER_AGENT);
         self.direct(k::X_FORWARDED_FOR, f::X_FORWARDED_FOR);
         self.count(k::BYTES_RECEIVED, f::REQUEST_BYTES, 1);
         self.count(k::BYTES_SENT, f::RESPONSE_BYTES, 1);
         self.count(k::DURATION, f::DURATION_US, 1000);
-        self.path();
         self.upstream_time();
         self.ids();
         match self.slot(k::CONNECTION_ID).kind {

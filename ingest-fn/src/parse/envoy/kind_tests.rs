@@ -6,6 +6,7 @@ use common::DeliveryId;
 use common::Sha256Digest;
 use common::date::EventDate;
 use common::ids::SegmentId;
+use common::row::{RowKey, RowSeed};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
 
@@ -32,7 +33,7 @@ impl Random {
 fn new_segment() -> SegmentEncoder {
     let date = EventDate::of_micros(time::parse_rfc3339(TIME.as_bytes()).unwrap());
     let segment = SegmentId::of(DeliveryId(Sha256Digest::of(b"t")), date);
-    SegmentEncoder::new(segment, date).unwrap()
+    SegmentEncoder::new(segment, date, RowKey::of_segment(RowSeed::new([5; 32]), segment)).unwrap()
 }
 
 /// What the pipeline adds.
@@ -46,7 +47,10 @@ fn end(rows: &mut SegmentEncoder, row: i64) {
 }
 
 fn read(rows: SegmentEncoder) -> Vec<RecordBatch> {
-    let bytes = rows.finish().unwrap().bytes;
+    let file = rows.finish().unwrap();
+    let bytes = file.bytes;
+    // The slow way, which knows nothing of kinds.
+    assert_eq!(archive::rows::row_root(bytes.clone()).unwrap(), file.entry.row_root);
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
     reader.with_batch_size(1024).build().unwrap().map(Result::unwrap).collect()
 }

@@ -268,9 +268,12 @@ impl EnvoyParser {
             attributes: &mut self.attributes,
             visible: keys::FULL_KEYS,
         };
+        // In the order of columns, as far as may be: then the row's bytes need not be put in order
+        // to be hashed.
         fill.times(event_time_micros);
-        fill.connection();
+        fill.caller();
         fill.request();
+        fill.upstream_local();
         fill.leftovers();
         if shape == Shape::Sparse || given.repeated {
             columns.text(f::RAW, record);

@@ -125,14 +125,13 @@ impl<R: Row> Fill<'_, R> {
         Network { direction, is_istio, is_consul }
     }
 
-    /// Addresses of the caller's side, whose ports differ from one connection to the next.
-    pub(super) fn connection(&mut self) {
+    /// Envoy's own end of the upstream connection, whose port differs from one to the next.
+    pub(super) fn upstream_local(&mut self) {
         self.direct(k::UPSTREAM_LOCAL_ADDRESS, f::UPSTREAM_LOCAL_ADDRESS);
-        self.caller();
     }
 
     /// The caller's address. Port 0 means that it came from a header, and is NULL.
-    fn caller(&mut self) {
+    pub(super) fn caller(&mut self) {
         let remote = self.text(k::DOWNSTREAM_REMOTE_ADDRESS);
         match remote.as_deref().and_then(split_address) {
             Some(address) => {
