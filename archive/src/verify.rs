@@ -14,6 +14,7 @@ mod inbox;
 mod known;
 mod ledger;
 mod records;
+mod rows;
 mod strays;
 mod units;
 mod walk;
@@ -32,6 +33,7 @@ use crate::seats::Reader;
 
 pub use finding::{Code, Finding, Severity};
 pub use ledger::LedgerState;
+pub use rows::{RowsWrong, check_rows};
 
 use files::{Counts, Pool};
 use finding::Findings;

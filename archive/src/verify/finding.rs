@@ -53,6 +53,8 @@ codes! {
     FileHash = "FILE_HASH",
     /// A file holds other rows than its manifest says.
     FileRows = "FILE_ROWS",
+    /// The rows of a file do not have the root that is described.
+    RowRoot = "ROW_ROOT",
     /// Statistics of commit, manifest and file differ.
     Stats = "STATS",
     /// A unit counts twice.
