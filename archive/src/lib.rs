@@ -12,6 +12,7 @@ pub mod held;
 pub mod location;
 pub mod log;
 pub mod options;
+pub mod prove;
 pub mod rejects;
 pub mod rows;
 #[cfg(any(test, feature = "fault"))]

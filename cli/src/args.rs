@@ -1,5 +1,6 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
+mod prove;
 mod quarantine;
 mod serve;
 
@@ -14,6 +15,7 @@ use ingest_fn::redact::Rules;
 
 use crate::exit::EXIT_CODES_HELP;
 
+pub(crate) use prove::{CheckProof, Prove, ProveAction, ProveConsistency, ProveEvent, ProveFile};
 pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
@@ -52,6 +54,10 @@ pub(crate) enum Command {
     Query(Query),
     /// Check that the archive holds exactly what was written
     Verify(Verify),
+    /// Write a proof of an event, a file or the ledger's growth, to be checked anywhere
+    Prove(Prove),
+    /// Check a proof, without network and archive
+    CheckProof(CheckProof),
     /// List, show and try again what was not understood
     Quarantine(Quarantine),
     /// See everything at work on a temporary archive, in under a minute

@@ -18,7 +18,8 @@ use crate::output::printable;
 pub(crate) enum Exit {
     /// Done, nothing to complain about.
     Ok = 0,
-    /// `verify` found that something sealed was changed, lost or added.
+    /// `verify` found that something sealed was changed, lost or added; or a proof is not valid,
+    /// or can not be made because the ledger forked.
     Tampering = 1,
     /// `verify` found something unfinished, such as the orphan of a crash.
     Incomplete = 2,
@@ -40,7 +41,7 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES_HELP: &str = "\
 Exit codes:
     0  done
-    1  verify found tampering: something sealed was changed, lost or added
+    1  verify found tampering: something sealed was changed, lost or added; or a proof is not valid
     2  verify found something unfinished, such as files left by a crash
     3  the command line is wrong
     4  an input could not be read to its end; everything else was archived

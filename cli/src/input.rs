@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::printable;
 
 /// One input.
@@ -78,6 +78,24 @@ pub(crate) fn reason(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Reads a file, or standard input for `-`: one byte more than `bytes_max` at most, so that whoever
+/// has that limit sees that it was passed.
+///
+/// # Errors
+/// If it can not be read.
+pub(crate) fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    let name = printable(&path.to_string_lossy(), false);
+    let failed = |e| Failure::new(Exit::Input, format!("{name}: {}", reason(&e)));
+    read.map(|_| bytes).map_err(failed)
 }
 
 /// Turns names and globs into inputs, in the order given; a glob's files in name order. A file

@@ -304,6 +304,21 @@ fn parse_metadata(body: &Value) -> Result<String, FormatError> {
     Ok(text("id")?.to_owned())
 }
 
+/// Reads a line of a commit that adds a file.
+///
+/// # Errors
+/// If it is any other line.
+pub fn parse_add_line(line: &str) -> Result<FileEntry, FormatError> {
+    let wrong = |found: &str| FormatError::new("line of a commit", "an add", found);
+    let action: Map<String, Value> =
+        serde_json::from_str(line).map_err(|e| wrong(&e.to_string()))?;
+    let mut fields = action.into_iter();
+    match (fields.next(), fields.next()) {
+        (Some((name, body)), None) if name == "add" => parse_add(body),
+        _ => Err(wrong(line)),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Add {

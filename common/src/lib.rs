@@ -16,6 +16,7 @@ pub mod layout;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;
+pub mod proof;
 pub mod resolve;
 pub mod row;
 pub mod schema;

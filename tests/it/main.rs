@@ -23,6 +23,7 @@ mod ledger;
 mod matrix;
 mod mutations;
 mod other_readers;
+mod proofs;
 mod quarantine;
 mod query_forms;
 mod real_envoy;

@@ -97,12 +97,12 @@ impl Policy {
         Ok(Self { logs, witnesses, members, quorum })
     }
 
-    /// Judges a signed checkpoint: a known log whose name is the origin must have signed it, and
-    /// the quorum of witnesses must have cosigned it.
+    /// Whether a known log whose name is the origin signed a checkpoint: half of
+    /// [`Self::accept`], for one that is older than those witnesses saw.
     ///
     /// # Errors
-    /// If it is no checkpoint, a signature of a known key is wrong, or one is missing.
-    pub fn accept(&self, note: &Note) -> Result<Accepted, TlogError> {
+    /// If it is no checkpoint, a signature of a known log is wrong, or there is none.
+    pub fn signed(&self, note: &Note) -> Result<(Checkpoint, VerifierKey), TlogError> {
         let checkpoint = Checkpoint::parse(&note.text)?;
         let mut log = None;
         for known in &self.logs {
@@ -111,6 +111,16 @@ impl Policy {
             }
         }
         let log = log.ok_or_else(|| self.no_log(note, &checkpoint))?;
+        Ok((checkpoint, log))
+    }
+
+    /// Judges a signed checkpoint: a known log whose name is the origin must have signed it, and
+    /// the quorum of witnesses must have cosigned it.
+    ///
+    /// # Errors
+    /// If it is no checkpoint, a signature of a known key is wrong, or one is missing.
+    pub fn accept(&self, note: &Note) -> Result<Accepted, TlogError> {
+        let (checkpoint, log) = self.signed(note)?;
         let (mut cosigned, mut witnesses) = (BTreeSet::new(), Vec::new());
         for (place, known) in self.witnesses.iter().enumerate() {
             if let Some(signed) = note.signed_by(&known.key)? {

@@ -1,8 +1,10 @@
 //! One file a command; here what they share.
 
+mod check_proof;
 mod generate;
 mod ingest;
 mod init;
+mod prove;
 mod quarantine;
 pub(crate) mod query;
 pub(crate) mod seal;
@@ -27,6 +29,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Seal(args) => or_interrupted(seal::run(args)).await,
         Command::Query(args) => query::run(args).await,
         Command::Verify(args) => or_interrupted(verify::run(args)).await,
+        Command::Prove(args) => or_interrupted(prove::run(args)).await,
+        Command::CheckProof(args) => check_proof::run(&args),
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Demo(args) => {
             let interrupt = Interrupt::listen();

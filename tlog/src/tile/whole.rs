@@ -44,6 +44,22 @@ impl Whole {
     pub fn root_at(&self, size: u64) -> Option<Hash> {
         if size > self.size() { None } else { tree::root(&mut Subtrees(self), size).ok() }
     }
+
+    /// The inclusion proof of a leaf in the tree when it had so many leaves.
+    ///
+    /// # Errors
+    /// If it never had so many, or not this one.
+    pub fn prove_inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, TlogError> {
+        tree::prove_inclusion(&mut Subtrees(self), index, size)
+    }
+
+    /// The consistency proof between the trees of two sizes.
+    ///
+    /// # Errors
+    /// If it never had so many leaves, or the sizes do not ascend.
+    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, TlogError> {
+        tree::prove_consistency(&mut Subtrees(self), old, new)
+    }
 }
 
 struct Subtrees<'a>(&'a Whole);
