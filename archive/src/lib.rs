@@ -21,6 +21,7 @@ pub mod seats;
 pub mod snapshot;
 pub mod store;
 pub mod verify;
+pub mod web;
 
 pub use encode::{EncodedFile, SegmentEncoder};
 pub use error::{ArchiveError, Remedy};

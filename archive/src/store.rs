@@ -1,6 +1,6 @@
 //! The narrow waist: get, head, list, put-if-absent and delete over a folder or an S3 prefix.
 //!
-//! Only the files of this module name `object_store`. Conditional writes whose outcome the store
+//! Only the files of this module, and `web.rs`, name `object_store`. Conditional writes whose outcome the store
 //! does not tell are resolved here, by reading again, so that nobody above has to.
 
 mod counted;
@@ -23,6 +23,7 @@ use crate::error::ArchiveError;
 use crate::location::{Kind, Target};
 use crate::options::StoreOptions;
 
+pub(crate) use s3::aws_credentials;
 pub(crate) use usage::Counters;
 pub use usage::Usage;
 

@@ -11,6 +11,7 @@ mod finding;
 mod footer;
 mod history;
 mod inbox;
+mod keys;
 mod known;
 mod ledger;
 mod records;

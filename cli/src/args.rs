@@ -1,6 +1,7 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
 mod prove;
+mod key;
 mod quarantine;
 mod serve;
 
@@ -16,6 +17,9 @@ use ingest_fn::redact::Rules;
 use crate::exit::EXIT_CODES_HELP;
 
 pub(crate) use prove::{CheckProof, Prove, ProveAction, ProveConsistency, ProveEvent, ProveFile};
+pub(crate) use key::{
+    Key, KeyAction, KeyCommand, KeyRotate, KeyShow, Policy, Witness, WitnessAction,
+};
 pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
@@ -58,6 +62,10 @@ pub(crate) enum Command {
     Prove(Prove),
     /// Check a proof, without network and archive
     CheckProof(CheckProof),
+    /// Show or change the key that signs the ledger
+    Key(KeyCommand),
+    /// Have witnesses cosign the ledger
+    Witness(Witness),
     /// List, show and try again what was not understood
     Quarantine(Quarantine),
     /// See everything at work on a temporary archive, in under a minute
@@ -82,28 +90,25 @@ Examples:
   meshledger init --archive ./audit
   meshledger init --archive s3://acme-audit/mesh --work s3://acme-work/mesh
   meshledger init --archive ./audit --ledger archive.example.com/mesh
+  meshledger init --archive s3://acme-audit/mesh --key awskms:alias/meshledger
 
-An archive that exists already is left as it is.")]
+A new archive gets a signed ledger, and its key a file, unless --key names another holder. Beside
+the key lies a policy, for whoever verifies. An archive that exists already is left as it is.")]
 pub(crate) struct Init {
     #[command(flatten)]
     pub(crate) place: Place,
     /// Let other Delta Lake writers into the table; only for tools that refuse the fenced one
     #[arg(long)]
     pub(crate) no_fence: bool,
-    /// Begin a signed ledger of this name, such as archive.example.com/mesh, with a key in a file
+    /// Name of the signed ledger, such as archive.example.com/mesh [default: meshledger.local/ and
+    /// the archive's last name]
     #[arg(long, value_name = "NAME")]
     pub(crate) ledger: Option<String>,
+    /// Make an archive without a ledger: nothing is signed
+    #[arg(long, conflicts_with_all = ["ledger", "key"])]
+    pub(crate) no_ledger: bool,
     #[command(flatten)]
     pub(crate) key: Key,
-}
-
-/// The key that signs the ledger.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Key {
-    /// File of the key that signs the ledger [default: MESHLEDGER_KEY_FILE, else the archive's in
-    /// the folder keys of ~/.local/state/meshledger]
-    #[arg(id = "key", long = "key", value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
 }
 
 /// Format of generated records.
@@ -209,6 +214,8 @@ pub(crate) struct Ingest {
     pub(crate) seal: bool,
     #[command(flatten)]
     pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -231,6 +238,8 @@ pub(crate) struct Seal {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -343,9 +352,8 @@ pub(crate) struct Verify {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) depth: VerifyDepth,
-    /// Whose signatures count: a file in C2SP tlog-policy form, kept outside the archive
-    #[arg(long, value_name = "FILE")]
-    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     /// A checkpoint kept from an earlier run, which this archive must continue
     #[arg(long, value_name = "FILE")]
     pub(crate) since: Option<PathBuf>,

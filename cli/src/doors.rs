@@ -57,9 +57,20 @@ pub(crate) fn default_archive() -> Option<String> {
     variable("MESHLEDGER_ARCHIVE")
 }
 
-/// The file of the key that signs, when none is named.
-pub(crate) fn key_file() -> Option<PathBuf> {
-    variable("MESHLEDGER_KEY_FILE").map(PathBuf::from)
+/// Who holds the key that signs, when nobody is named.
+pub(crate) fn key() -> Option<String> {
+    variable("MESHLEDGER_KEY")
+}
+
+/// A variable that the user named, such as one with a key's text.
+pub(crate) fn secret(name: &str) -> Option<String> {
+    // These are no names, and the system's call would not come back from them.
+    variable(name).filter(|_| !name.contains(['=', '\0']))
+}
+
+/// Where AWS KMS is asked, if not at AWS.
+pub(crate) fn kms_endpoint() -> Option<String> {
+    variable("AWS_ENDPOINT_URL_KMS").or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
 /// Whether the user asked for no colours (<https://no-color.org>).

@@ -52,9 +52,11 @@ Exit codes:
 
 Environment:
   MESHLEDGER_ARCHIVE        archive to use when --archive is not given
+  MESHLEDGER_KEY            who holds the key that signs, when --key is not given
   AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID,
   AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ALLOW_HTTP
                             how s3:// URLs are reached; plain http only with AWS_ALLOW_HTTP=true
+  AWS_ENDPOINT_URL_KMS      where KMS is asked, if not at AWS
   NO_COLOR                  no bold headings";
 
 impl Exit {

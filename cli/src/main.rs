@@ -18,6 +18,7 @@ mod query;
 mod replay;
 mod serve;
 mod shell;
+mod witness;
 
 use std::process::ExitCode;
 use std::time::Duration;

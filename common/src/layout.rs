@@ -16,6 +16,8 @@ pub const LEDGER_PREFIX: &str = "_ledger/";
 pub const CHECKPOINT_KEY: &str = "_ledger/checkpoint";
 /// Prefix of what was signed, an object for each signature.
 pub const CHECKPOINTS_PREFIX: &str = "_ledger/checkpoints/";
+/// Prefix of signed statements, such as that another key signs.
+pub const STATEMENTS_PREFIX: &str = "_ledger/statements/";
 /// Prefix, in the place of locks, of what a sealer is about to sign.
 pub const LOCK_PREFIX: &str = "lock/";
 /// Prefix of sealed manifests.
@@ -81,10 +83,18 @@ pub fn signature_key(size: u64, key_id: [u8; 4]) -> String {
     format!("{CHECKPOINTS_PREFIX}{size:020}/{}", hex::encode(key_id))
 }
 
+/// Key of a signed statement: `_ledger/statements/<sha256>`.
+pub fn statement_key(digest: Sha256Digest) -> String {
+    format!("{STATEMENTS_PREFIX}{digest}")
+}
+
 /// Key, in the place of locks, of the root that is signed for a size: `lock/<20 digits>`.
 pub fn lock_key(size: u64) -> String {
     format!("{LOCK_PREFIX}{size:020}")
 }
+
+/// Key, in the place of locks, of the public key that began the ledger.
+pub const BEGUN_KEY: &str = "lock/begun";
 
 /// The size a lock's key names.
 pub fn parse_lock(key: &str) -> Option<u64> {
@@ -108,6 +118,8 @@ pub enum Place {
     Checkpoint,
     /// A signature over the checkpoint of a size, and its key's id.
     Signature(u64, [u8; 4]),
+    /// A signed statement, named by its digest.
+    Statement(Sha256Digest),
     /// A tile or a bundle of the ledger.
     Tile(Tile),
     /// A name this format does not have.
@@ -153,6 +165,9 @@ fn parse_ledger(key: &str, name: &str) -> Option<Place> {
         // Whatever is written in another way is another key.
         return (signature_key(size, key_id) == key).then_some(Place::Signature(size, key_id));
     }
+    if let Some(digest) = key.strip_prefix(STATEMENTS_PREFIX) {
+        return digest.parse().ok().map(Place::Statement);
+    }
     Tile::parse(name).ok().map(Place::Tile)
 }
 
@@ -187,7 +202,9 @@ mod tests {
         let signature = signature_key(9, [0xab, 0, 1, 2]);
         assert_eq!(signature, "_ledger/checkpoints/00000000000000000009/ab000102");
         assert_eq!(parse(&signature), Place::Signature(9, [0xab, 0, 1, 2]));
+        assert_eq!(parse(&statement_key(digest)), Place::Statement(digest));
         assert_eq!(parse_lock(&lock_key(7)), Some(7));
+        assert_eq!(parse_lock(BEGUN_KEY), None);
         assert_eq!(parse_inbox(&inbox_key(DeliveryId(digest))), Some(DeliveryId(digest)));
         for stray in [
             "_delta_log/7.json",

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod manifest;
 pub mod proof;
 pub mod resolve;
+pub mod rotation;
 pub mod row;
 pub mod schema;
 pub mod stats;

@@ -24,6 +24,18 @@ pub enum SealError {
         /// URL of the checkpoint.
         checkpoint: String,
     },
+    /// Another key signs this ledger.
+    #[error("seal: {object}: expected the key {expected}, found {found}; {hint}")]
+    OtherKey {
+        /// URL of what says so.
+        object: String,
+        /// The key that signs.
+        expected: String,
+        /// The key that was given.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A commit beyond what is signed does not follow from its manifests.
     #[error(
         "seal: version {version} is not signed: {}; find out who stored it, `meshledger verify` \
@@ -53,7 +65,7 @@ impl SealError {
             Self::Archive(error) => error.remedy(),
             Self::Sign(_) | Self::Contended { .. } => Remedy::Retry,
             Self::Tlog(_) | Self::Unsigned { .. } => Remedy::Alarm,
-            Self::NeedsKey { .. } => Remedy::Reconfigure,
+            Self::NeedsKey { .. } | Self::OtherKey { .. } => Remedy::Reconfigure,
             Self::Json(_) => Remedy::Reject,
         }
     }

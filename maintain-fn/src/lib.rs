@@ -3,14 +3,19 @@
 //! Deliberately not here: clocks (the time comes in), SQL, parsing, and any way to delete data.
 
 pub mod error;
+mod keys;
 pub mod publish;
 mod report;
 mod rewrite;
+pub mod rotate;
 pub mod seal;
 pub mod sign;
+pub mod witness;
 
 pub use error::SealError;
 pub use publish::{Published, publish};
 pub use report::{RefusedManifest, SealReport};
+pub use rotate::{Rotated, rotate};
 pub use seal::{SealOptions, seal, seal_signed};
-pub use sign::{SignError, Signer};
+pub use sign::{KmsError, KmsSigner, SignError, Signer};
+pub use witness::{Asked, Cosigning};

@@ -19,6 +19,7 @@ use tlog::tile::{Edge, Of, Tile, WIDTH, push_entry};
 use tlog::{Checkpoint, Hash};
 
 use crate::error::SealError;
+use crate::keys;
 use crate::sign::Signer;
 
 /// Rounds until another sealer, or a listing that lacks what was just written, is given up on.
@@ -51,6 +52,7 @@ pub async fn publish(
     let mut signed = 0;
     for _ in 0..ROUNDS_MAX {
         let there = sealer.checkpoint().await?;
+        keys::may_sign(sealer, signer.public(), &log, there.as_ref()).await?;
         let head = head(sealer, signer, &log, there.as_ref())?;
         // What was signed is remembered in two places; both must be this history's.
         let mut known_roots = sealer.signed_after(signer.public(), head.size).await?;

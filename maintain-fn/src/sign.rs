@@ -1,8 +1,14 @@
 //! Who signs checkpoints: a key that may lie elsewhere, so that signing can take time and fail.
+//!
+//! A seed in memory, whether a file or the environment held it, or a key in AWS KMS.
+
+mod kms;
 
 use async_trait::async_trait;
 use thiserror::Error;
 use tlog::note::{SeedSigner, Signature, VerifierKey};
+
+pub use kms::{KmsError, KmsSigner};
 
 /// A key that signs for the archive's ledger.
 #[async_trait]

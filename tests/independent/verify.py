@@ -83,34 +83,75 @@ def unbase64(text):  # 19.4
     return data
 
 
+def verifier_key(text):  # signed-note: name, key id, and type 1 with an Ed25519 key
+    name, key_id, key = text.split("+", 2)
+    key = unbase64(key)
+    assert key[0] == 1 and sha(name.encode() + b"\n" + key).hex()[:8] == key_id, text
+    return (name, key_id), Ed25519PublicKey.from_public_bytes(key[1:])
+
+
 def policy(path):  # 19.7
     keys = {}
     for line in open(path, encoding="utf-8").read().splitlines():
         words = line.split()
         if words[:1] == ["log"]:
-            name, key_id, key = words[1].split("+", 2)
-            key = unbase64(key)
-            assert key[0] == 1 and sha(name.encode() + b"\n" + key).hex()[:8] == key_id, line
-            keys[name, key_id] = Ed25519PublicKey.from_public_bytes(key[1:])
+            keys.update([verifier_key(words[1])])
         else:
             assert not words or words[0][0] == "#" or words == ["quorum", "none"], line
     return keys
 
 
-def checkpoint(data, keys, key):  # 19.4, 19.7
+def note(data, keys, key, code="SIG"):  # signed-note: text, who signed, and whose signature is right
     text, gap, lines = data.decode().rpartition("\n\n")
     assert gap and lines[-1:] == "\n" and not re.search(rb"[\0-\x09\x0b-\x1f]", data), "no note"
-    origin, size, root = text.split("\n")
-    assert re.fullmatch("0|[1-9][0-9]{0,18}", size) and len(unbase64(root)) == 32, "no checkpoint"
-    signers, good = [], False
+    signers, good = [], []
     for line in lines[:-1].split("\n"):
         name, signature = re.fullmatch("\u2014 ([^ +]+) ([^ ]+)", line).groups()
         signers.append((name, unbase64(signature)[:4].hex()))
         if public := keys.get(signers[-1]):
-            with judge("SIG", key):
+            with judge(code, key):
                 public.verify(unbase64(signature)[4:], (text + "\n").encode())
-                good |= name == origin
+                good.append(signers[-1])
+    return text, signers, good
+
+
+def checkpoint(data, keys, key):  # 19.4, 19.7
+    text, signers, good = note(data, keys, key)
+    origin, size, root = text.split("\n")
+    assert re.fullmatch("0|[1-9][0-9]{0,18}", size) and len(unbase64(root)) == 32, "no checkpoint"
     return origin, int(size), unbase64(root), signers, good
+
+
+def rotations(here, origin, tree):  # 19.10
+    for found in matching(here, rf"_ledger/statements/{HEX}"):
+        with judge("ROTATION", found[0]):
+            data = read(here, found[0])
+            lines = data.decode().split("\n\n")[0].split("\n")
+            old, new = (verifier_key(line.split(" ", 1)[1]) for line in lines[2:4])
+            text, signers, good = note(data, dict([old, new]), found[0], "ROTATION")
+            size, root = int(lines[4].split(" ")[1]), lines[5].split(" ")[1]
+            assert text.split("\n") == [
+                "mesh-archive-key-rotation/v1", f"origin {origin}", "old-key" + lines[2][7:],
+                "new-key" + lines[3][7:], f"size {size}", f"root {root}"], "no statement"
+            assert old[0] != new[0] and old[0][0] == new[0][0] == origin, "keys of another name"
+            assert sorted(signers) == sorted(good) == sorted([old[0], new[0]]), "not both signed"
+            assert sha(data).hex() == found[1] and tree.root(size).hex() == root, "another root"
+            yield old, new, size
+
+
+def check_turns(changes, spans):  # 19.11
+    counts = [(old[0], new[0], size) for old, new, size in changes if new[0] in spans]
+    for who, (first, last, key) in spans.items():
+        turn = ([size for _, new, size in counts if new == who], [s for old, _, s in counts if old == who])
+        if first < min(turn[0], default=0) or last > max(turn[1], default=last):
+            find("ROTATION", key, f"{who} signed {first} to {last}, not in its turn")
+        if len({new for old, new, _ in counts if old == who}) > 1:
+            find("ROTATION", key, f"{who} has two successors")
+        if len(spans) > 1 and not any(who in one[:2] for one in counts):
+            find("ROTATION", key, f"{who} signed, and no statement says that it may")
+    for old, new, size in changes:
+        if new[0] not in spans and not any(o == old[0] and s >= size for o, _, s in counts):
+            find("ROTATION", "_ledger/statements", f"{new[0]} has signed nothing", False)
 
 
 def tile_key(level, index, width):  # 19.3
@@ -122,8 +163,13 @@ def tile_key(level, index, width):  # 19.3
 def check_ledger(here, work, entries, table_id, keys):  # 14.4, 19
     tree, published, head = Tree(entries), 0, "_ledger/checkpoint"
     with judge("NOTE", head):
-        origin, published, root, _, good = checkpoint(read(here, head), keys, head)
-        if not good:
+        origin = checkpoint(read(here, head), {}, head)[0]
+        changes = list(rotations(here, origin, tree))
+        tied = {who: key for who, key in keys.items() if who[0] == origin}  # 19.12
+        while more := [pair for pair in changes if (pair[0][0] in tied) != (pair[1][0] in tied)]:
+            tied.update(more[0][:2])
+        origin, published, root, signers, good = checkpoint(read(here, head), tied | keys, head)
+        if not any(who in keys and who[0] == origin for who in good):
             find("SIG", head, "no log of the policy signed it")
         if not origin.endswith(f"/{table_id}"):
             find("ORIGIN", head, table_id)
@@ -131,12 +177,25 @@ def check_ledger(here, work, entries, table_id, keys):  # 14.4, 19
             find("UNSEALED", head, published, False)
         with judge("GAP" if published > len(entries) else "LEAF", head):
             assert tree.root(published) == root, "the commits have another root"
-    for found in matching(here, rf"_ledger/checkpoints/{N20}/([0-9a-f]{{8}})"):
-        with judge("NOTE", found[0]):
-            origin, size, root, signers, _ = checkpoint(read(here, found[0]), keys, found[0])
-            assert signers == [(origin, found[2])], "not one signature of the key it is named after"
-            with judge("FORK", found[0]):
-                assert (size, tree.root(size)) == (int(found[1]), root), "another history"
+        spans = {who: (published, published, head) for who in signers if who in tied}
+        for found in matching(here, rf"_ledger/checkpoints/{N20}/([0-9a-f]{{8}})"):
+            with judge("NOTE", found[0]):
+                name, size, root, signers, _ = checkpoint(read(here, found[0]), tied, found[0])
+                assert len(signers) == 1 and signers[0][1] == found[2], "not one signature of its key"
+                with judge("FORK", found[0]):
+                    assert (name, size, tree.root(size)) == (origin, int(found[1]), root), "another"
+                    if signers[0][0] != origin:  # 19.13: of a witness, which is not judged here
+                        find("SIG", found[0], "a witness that is not known", False)
+                        continue
+                    if signers[0] not in tied:
+                        find("SIG", found[0], "of an unknown key")
+                    first, last, key = spans.get(signers[0], (size, size, found[0]))
+                    spans[signers[0]] = min(first, size), max(last, size), key
+        check_turns(changes, spans)
+        if "lock/begun" in work:  # 19.9
+            with judge("ROTATION", "lock/begun"):
+                text = read(work, "lock/begun").decode()
+                assert text[-1:] == "\n" and verifier_key(text[:-1])[0][0] == origin, "another key"
     for found in matching(work, f"lock/{N20}"):
         with judge("FORK", found[0]):
             assert read(work, found[0]) == tree.root(int(found[1])).hex().encode() + b"\n"

@@ -74,7 +74,7 @@ fn what_is_sealed_is_signed_and_an_auditor_with_the_policy_sees_it() {
     assert!(fs::read_to_string(&signed.policy).unwrap().contains(key), "{key}");
     // Without a policy the tree is checked all the same; whose signature it is, is not.
     let alone = signed.laptop.command("verify").run().expect(0).text();
-    assert!(alone.contains("covers 3 commits") && alone.contains("no --policy"), "{alone}");
+    assert!(alone.contains("covers 3 commits") && alone.contains("no policy"), "{alone}");
     // init again changes nothing, and finds the key that is there.
     let again = signed.laptop.command("init").args(["--ledger", NAME, "--key"]).args([&signed.key]);
     assert!(again.run().expect(0).text().contains("covers 3 commits"));
@@ -85,16 +85,16 @@ fn what_is_sealed_is_signed_and_an_auditor_with_the_policy_sees_it() {
 fn ingest_seals_with_the_key_of_the_environment_and_nobody_seals_without() {
     let signed = Signed::begun();
     let file = signed.laptop.write("a.log", lines("a", 3));
-    let key = [("MESHLEDGER_KEY_FILE", signed.key.display().to_string())];
+    let key = [("MESHLEDGER_KEY", signed.key.display().to_string())];
     let _ = signed.laptop.ingest([&file]).args(["--seal"]).envs(key).run().expect(0);
     assert_eq!(report(&signed.verify().run().expect(0))["ledger"]["size"], 2);
     let _ = signed.laptop.ingest_bytes("b.log", lines("b", 3));
-    // HOME may have keys of other archives, not of this one.
+    // This machine has no key of it in the usual place.
     let refused = signed.laptop.command("seal").run().expect(5).report();
     assert!(refused.contains("no key was given"), "{refused}");
     let other = Signed::begun();
     let refused = signed.laptop.command("seal").args(["--key"]).args([&other.key]).run();
-    assert!(refused.expect(5).report().contains("expected a key named"));
+    assert!(refused.expect(USAGE).report().contains("expected a key named"));
     let _ = signed.seal().expect(0);
     assert_eq!(report(&signed.verify().run().expect(0))["ledger"]["size"], 3);
 }
@@ -105,7 +105,7 @@ fn a_consistent_history_of_another_key_or_table_is_refused_by_the_policy() {
     // The other archive is sound, and its ledger too; this policy does not trust its key.
     let program = other.laptop.command("verify").args(["--json", "--policy"]);
     let found = report(&program.args([&signed.policy]).run().expect(TAMPERING));
-    assert_eq!(codes(&found), ["SIG"], "{found}");
+    assert!(codes(&found).iter().all(|code| *code == "SIG"), "{found}");
     // Its ledger in the place of ours.
     let ledger = signed.laptop.archive_path().join("_ledger");
     fs::remove_dir_all(&ledger).unwrap();

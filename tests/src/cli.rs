@@ -52,6 +52,8 @@ impl Program {
             .filter(|(name, _)| ["PATH", "HOME", "TMPDIR"].iter().any(|kept| name == kept))
             .collect();
         command.env_clear().envs(kept);
+        // Keys and policies of archives whose test names no other place: never the developer's own.
+        command.env("XDG_STATE_HOME", profile_dir().join("test-state"));
         Self { command, stdin: Vec::new(), stdin_stays_open: false, time_limit: TIME_LIMIT }
     }
 

@@ -15,9 +15,18 @@ pub struct Laptop {
 }
 
 impl Laptop {
-    /// An archive in a folder, made by `init`.
+    /// An archive in a folder, without a ledger: what is found in it, is found by the archive's
+    /// own words.
     #[track_caller]
     pub fn new() -> Self {
+        let laptop = Self::empty();
+        let _ = laptop.command("init").args(["--no-ledger"]).run().expect(0);
+        laptop
+    }
+
+    /// An archive in a folder, as `init` makes it: with a ledger, whose key this machine has.
+    #[track_caller]
+    pub fn signed() -> Self {
         let laptop = Self::empty();
         let _ = laptop.command("init").run().expect(0);
         laptop
@@ -65,7 +74,26 @@ impl Laptop {
 
     /// `meshledger COMMAND --archive …`.
     pub fn command(&self, command: &str) -> Program {
-        ml([command, "--archive", self.archive()]).envs(self.environment.clone())
+        self.below([command])
+    }
+
+    /// `meshledger COMMAND SUBCOMMAND --archive …`.
+    pub fn below<'a>(&self, command: impl IntoIterator<Item = &'a str>) -> Program {
+        ml(command)
+            .args(["--archive", self.archive()])
+            .envs([("XDG_STATE_HOME", self.path("state").display().to_string())])
+            .envs(self.environment.clone())
+    }
+
+    /// The one key of this machine, and the policy beside it.
+    #[track_caller]
+    pub fn usual_key(&self) -> (PathBuf, PathBuf) {
+        let keys = crate::tamper::files_below(&self.path("state/meshledger/keys"));
+        let mut keys = keys.into_iter().filter(|path| path.extension().is_some_and(|e| e == "key"));
+        let key = keys.next().expect("init made a key");
+        assert_eq!(keys.next(), None, "one key an archive");
+        let policy = key.with_extension("policy");
+        (key, policy)
     }
 
     /// `ingest --json` of files for cluster `east`.

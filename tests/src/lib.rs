@@ -19,4 +19,5 @@ pub mod python;
 pub mod records;
 pub mod seaweed;
 pub mod server;
+pub mod service;
 pub mod tamper;

@@ -3,8 +3,11 @@
 
 use bytes::Bytes;
 use common::Sha256Digest;
-use common::layout::{self, CHECKPOINT_KEY, CHECKPOINTS_PREFIX, LOCK_PREFIX, Place};
+use common::layout::{
+    self, BEGUN_KEY, CHECKPOINT_KEY, CHECKPOINTS_PREFIX, LOCK_PREFIX, Place, STATEMENTS_PREFIX,
+};
 use common::ledger::lock_text;
+use common::rotation::Rotation;
 use tlog::note::{NOTE_BYTES_MAX, Note, VerifierKey};
 use tlog::tile::Tile;
 use tlog::{Checkpoint, Hash};
@@ -15,6 +18,9 @@ use crate::store::{Put, Stamped, Store, Swap};
 
 /// Longest lock: a root in hex and a newline.
 const LOCK_BYTES_MAX: u64 = 65;
+
+/// Longest verifier key; a P-256 key has about 150 bytes and its name.
+const KEY_BYTES_MAX: u64 = 4096;
 
 impl Sealer {
     fn archive(&self) -> &Store {
@@ -59,6 +65,38 @@ impl Sealer {
     ) -> Result<(), ArchiveError> {
         let _ = self.archive().put_new(&layout::signature_key(size, key_id), note).await?;
         Ok(())
+    }
+
+    /// Keeps a signed statement for ever.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub async fn put_statement(&self, note: Bytes) -> Result<Sha256Digest, ArchiveError> {
+        let digest = Sha256Digest::of(&note);
+        let _ = self.archive().put_new(&layout::statement_key(digest), note).await?;
+        Ok(digest)
+    }
+
+    /// Every statement that another key signs from now on, with its object's URL.
+    ///
+    /// # Errors
+    /// If statements can not be listed or read, or one is none.
+    pub async fn rotations(&self) -> Result<Vec<(String, Rotation)>, ArchiveError> {
+        let store = self.archive();
+        let mut all = Vec::new();
+        for object in store.list(STATEMENTS_PREFIX, None).await? {
+            let url = store.object_url(&object.key);
+            let bytes = store.get_bounded(&object.key, length(NOTE_BYTES_MAX)).await?;
+            match Rotation::of_note(&bytes.unwrap_or_default()) {
+                Ok(rotation) => all.push((url, rotation)),
+                Err(e) => {
+                    let expected = "a key rotation signed by both keys".to_owned();
+                    let found = e.to_string();
+                    return Err(ArchiveError::Ledger { object: url, expected, found });
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// What this key has signed for sizes above this one and is kept, in ascending order, with the
@@ -135,6 +173,38 @@ impl Sealer {
         match self.locks().put_new(&layout::lock_key(size), lock_text(root).into()).await? {
             Put::Created => Ok(root),
             Put::AlreadyThere => self.locked(size).await,
+        }
+    }
+
+    /// Begins a ledger with a key, for ever, and returns the key that begins it: this one, or the
+    /// one of whoever was first. Two that begin at once must not both sign.
+    ///
+    /// # Errors
+    /// If the store refuses, or what is there is no key.
+    pub async fn begin(&self, key: &VerifierKey) -> Result<VerifierKey, ArchiveError> {
+        match self.locks().put_new(BEGUN_KEY, format!("{key}\n").into()).await? {
+            Put::Created => Ok(key.clone()),
+            Put::AlreadyThere => self.begun().await.map(|there| there.unwrap_or(key.clone())),
+        }
+    }
+
+    /// The key that began the ledger; none if nobody has.
+    ///
+    /// # Errors
+    /// If it can not be read, or is none.
+    pub async fn begun(&self) -> Result<Option<VerifierKey>, ArchiveError> {
+        let store = self.locks();
+        let Some(bytes) = store.get_bounded(BEGUN_KEY, KEY_BYTES_MAX).await? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+        match text.and_then(|text| text.parse().ok()) {
+            Some(key) => Ok(Some(key)),
+            None => Err(ArchiveError::Ledger {
+                object: store.object_url(BEGUN_KEY),
+                expected: "a verifier key and a newline".to_owned(),
+                found: format!("{} bytes", bytes.len()),
+            }),
         }
     }
 

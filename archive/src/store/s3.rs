@@ -11,7 +11,9 @@ use bytes::Bytes;
 use common::Sha256Digest;
 use common::digest::Hasher;
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
+use object_store::aws::{
+    AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, Checksum, S3ConditionalPut,
+};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
@@ -107,6 +109,12 @@ impl S3Store {
 
 fn client_options(options: &StoreOptions) -> ClientOptions {
     ClientOptions::new().with_allow_http(options.allow_http).with_timeout(REQUEST_TIME_MAX)
+}
+
+/// The credentials that S3 would be asked with, for a service beside it.
+pub(crate) fn aws_credentials(options: &StoreOptions) -> Result<AwsCredentialProvider, Error> {
+    // No request goes to the bucket of this name.
+    Ok(builder("none", 0, options)?.build()?.credentials().clone())
 }
 
 fn builder(

@@ -83,6 +83,10 @@ codes! {
     Rollback = "ROLLBACK",
     /// The store did not give an object, so that nothing is known of it.
     Unreachable = "UNREACHABLE",
+    /// A key signed when it was not its turn, or a statement about keys is not right or missing.
+    Rotation = "ROTATION",
+    /// Witnesses have not cosigned what the policy wants cosigned.
+    Witness = "WITNESS",
     /// The held index does not follow from the manifests.
     HeldIndex = "HELD_INDEX",
 }

@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use common::layout::{self, CHECKPOINT_KEY, LEDGER_PREFIX, LOCK_PREFIX, Place};
+use common::layout::{self, BEGUN_KEY, CHECKPOINT_KEY, LEDGER_PREFIX, LOCK_PREFIX, Place};
 use common::ledger::{Entry, is_of_table, lock_text};
 use serde::Serialize;
 use tlog::note::{NOTE_BYTES_MAX, Note};
-use tlog::policy::Policy;
 use tlog::tile::{Of, Tile, WIDTH, Whole, entries};
-use tlog::{Checkpoint, Hash, TlogError};
+use tlog::{Checkpoint, Hash};
 
 use super::commits;
 use super::finding::{Code, Finding, Findings};
+use super::keys::Keys;
 use super::walk::{Walked, is_there_now};
 use super::{Progress, Stage, VerifyOptions, unreadable};
 use crate::error::ArchiveError;
@@ -73,7 +73,6 @@ struct Judge<'a> {
     store: &'a Store,
     work: &'a Store,
     table_id: String,
-    policy: Option<&'a Policy>,
     /// The tree of the commits that are there without a gap.
     whole: Whole,
     /// Whether one of them is there that the store did not give.
@@ -95,12 +94,11 @@ pub(super) async fn check(
         store,
         work,
         table_id: walked.table_id.clone().unwrap_or_default(),
-        policy: options.policy.as_ref(),
         whole: Whole::new(std::mem::take(&mut walked.leaves)),
         is_cut: walked.is_cut,
         progress,
     };
-    let locks_count = judge.locks(findings).await?;
+    let (locks_count, is_begun) = judge.locks(findings).await?;
     let object = store.object_url(CHECKPOINT_KEY);
     let note = match seen.checkpoint {
         Ok(Some(note)) => note,
@@ -110,7 +108,7 @@ pub(super) async fn check(
             if is_wanted || !judge.is_only_begun(&listed, locks_count) {
                 let finding = Finding::new(Code::Note, object);
                 findings.push(finding.differs("a signed checkpoint", "none"));
-            } else if !listed.is_empty() || locks_count > 0 {
+            } else if !listed.is_empty() || locks_count > 0 || is_begun {
                 findings.push(
                     Finding::incomplete(Code::Note, object)
                         .differs("a signed checkpoint", "none")
@@ -125,7 +123,7 @@ pub(super) async fn check(
             return Ok(None);
         }
     };
-    let (head, state) = match judge.checkpoint(&note) {
+    let (head, mut state) = match judge.checkpoint(&note) {
         Ok(both) => both,
         Err(finding) => {
             findings.push(*finding);
@@ -135,14 +133,19 @@ pub(super) async fn check(
     if let Some(finding) = judge.origin(&object, &head.origin) {
         findings.push(finding);
     }
-    if let Err(finding) = judge.trusted(&note, &object) {
-        findings.push(*finding);
-    }
+    let root_at = |size| judge.whole.root_at(size);
+    let policy = options.policy.as_ref();
+    let mut keys = Keys::read((store, work), &head, policy, root_at, findings).await?;
     if let Some(since) = &options.since {
-        findings.extend(judge.continues(since, &head, &object));
+        findings.extend(judge.continues(since, &head, &keys, &object));
     }
     if judge.covered(&head, &object, findings).await? {
-        judge.objects(&head, findings).await?;
+        judge.objects(&head, &mut keys, findings).await?;
+    }
+    if let Some(accepted) = keys.finish(&note, &object, findings) {
+        state.signed_by = Some(accepted.log.to_string());
+        let names = accepted.witnesses.iter().map(|(key, _)| key.name().to_owned());
+        state.witnesses = names.collect();
     }
     Ok(Some(state))
 }
@@ -170,16 +173,13 @@ impl Judge<'_> {
         let object = self.store.object_url(CHECKPOINT_KEY);
         let head = Checkpoint::parse(&note.text)
             .map_err(|e| Box::new(Finding::new(Code::Note, object).differs("a checkpoint", e)))?;
-        let accepted = self.policy.and_then(|policy| policy.accept(note).ok());
         let state = LedgerState {
             origin: head.origin.clone(),
             size: head.size,
             root: head.root.to_string(),
             checkpoint: note.to_text(),
-            signed_by: accepted.as_ref().map(|accepted| accepted.log.to_string()),
-            witnesses: accepted.map_or_else(Vec::new, |accepted| {
-                accepted.witnesses.iter().map(|(key, _)| key.name().to_owned()).collect()
-            }),
+            signed_by: None,
+            witnesses: Vec::new(),
         };
         Ok((head, state))
     }
@@ -193,20 +193,14 @@ impl Judge<'_> {
         })
     }
 
-    fn trusted(&self, note: &Note, object: &str) -> Result<(), Box<Finding>> {
-        let Some(policy) = self.policy else { return Ok(()) };
-        let wrong = |error: TlogError| {
-            let finding = Finding::new(Code::Signature, object);
-            Box::new(match error {
-                TlogError::Signature { expected, found } => finding.differs(expected, found),
-                other => finding.differs("a checkpoint that the policy accepts", other),
-            })
-        };
-        policy.accept(note).map(|_| ()).map_err(wrong)
-    }
-
     /// Whether this history continues the one that somebody saw.
-    fn continues(&self, since: &Note, head: &Checkpoint, object: &str) -> Option<Finding> {
+    fn continues(
+        &self,
+        since: &Note,
+        head: &Checkpoint,
+        keys: &Keys<'_>,
+        object: &str,
+    ) -> Option<Finding> {
         let finding = |code| Finding::new(code, object);
         let seen = match Checkpoint::parse(&since.text) {
             Ok(seen) => seen,
@@ -219,9 +213,7 @@ impl Judge<'_> {
                     .detail("the checkpoint that was seen is another ledger's"),
             );
         }
-        if let Some(policy) = self.policy
-            && let Err(e) = policy.accept(since)
-        {
+        if let Err(e) = keys.signed(since) {
             return Some(
                 finding(Code::Signature)
                     .differs("a seen checkpoint that the policy accepts", e)
@@ -356,6 +348,7 @@ impl Judge<'_> {
     async fn objects(
         &self,
         head: &Checkpoint,
+        keys: &mut Keys<'_>,
         findings: &mut Findings,
     ) -> Result<(), ArchiveError> {
         let mut wanted: BTreeSet<Tile> = Tile::all_between(0, head.size).collect();
@@ -375,7 +368,8 @@ impl Judge<'_> {
                         self.check_tile(&object.key, tile, is_wanted, findings).await?;
                     }
                     Place::Signature(size, key_id) => {
-                        self.check_signature(&object.key, (size, key_id), head, findings).await?;
+                        let of = (size, key_id);
+                        self.check_signature(&object.key, of, (head, &mut *keys), findings).await?;
                     }
                     _ => {}
                 }
@@ -462,7 +456,7 @@ impl Judge<'_> {
         &self,
         key: &str,
         (size, key_id): (u64, [u8; 4]),
-        head: &Checkpoint,
+        (head, keys): (&Checkpoint, &mut Keys<'_>),
         findings: &mut Findings,
     ) -> Result<(), ArchiveError> {
         let url = self.store.object_url(key);
@@ -475,15 +469,12 @@ impl Judge<'_> {
                 return Ok(());
             }
         };
-        // One signature an object, of the key it is named after; a log's key has its origin's name.
-        let is_of_key = matches!(
-            &note.signatures[..],
-            [one] if one.key_id == key_id && one.name == head.origin
-        );
+        // One signature an object, of the key it is named after: the log's or a witness's.
+        let is_of_key = matches!(&note.signatures[..], [one] if one.key_id == key_id);
         let signed = match Checkpoint::parse(&note.text) {
             Ok(signed) if is_of_key => signed,
             Ok(_) => {
-                let expected = format!("one signature of {} with this id", head.origin);
+                let expected = "one signature of a key with this id";
                 findings.push(Finding::new(Code::Note, url).differs(expected, "another"));
                 return Ok(());
             }
@@ -506,30 +497,32 @@ impl Judge<'_> {
                     .differs(expected, text(&signed))
                     .detail("another history than this one was signed"),
             );
+            return Ok(());
         }
-        for known in self.policy.into_iter().flat_map(Policy::logs) {
-            if let Err(error) = note.signed_by(&known.key) {
-                let finding = Finding::new(Code::Signature, &url);
-                findings.push(finding.differs("a signature of the log's key", error));
-            }
-        }
+        keys.see(&note, size, &url, findings);
         Ok(())
     }
 
     /// What was locked to be signed is the root of these commits. Returns how many locks there
-    /// are.
-    async fn locks(&self, findings: &mut Findings) -> Result<u64, ArchiveError> {
+    /// are, and whether somebody began the ledger.
+    async fn locks(&self, findings: &mut Findings) -> Result<(u64, bool), ArchiveError> {
         let (mut after, mut count): (Option<String>, u64) = (None, 0);
+        let mut is_begun = false;
         loop {
             let page = page(self.work, LOCK_PREFIX, after.as_deref()).await?;
             let is_last = page.len() < LIST_PAGE_COUNT;
             after = page.last().map(|object| object.key.clone());
             for object in page {
+                if object.key == BEGUN_KEY {
+                    // Looked at with the keys.
+                    is_begun = true;
+                    continue;
+                }
                 count += 1;
                 self.lock(&object.key, findings).await?;
             }
             if is_last {
-                return Ok(count);
+                return Ok((count, is_begun));
             }
         }
     }

@@ -240,7 +240,9 @@ async fn examine(reader: &Reader, depth: Depth, key: &str) -> Result<Examined, A
         Place::Manifest(delivery) => examine_manifest(reader, delivery).await?,
         Place::Held(first, last, digest) => Examined::Run((first, last), digest),
         // Looked at with the ledger.
-        Place::Checkpoint | Place::Signature(..) | Place::Tile(_) => Examined::Nothing,
+        Place::Checkpoint | Place::Signature(..) | Place::Statement(_) | Place::Tile(_) => {
+            Examined::Nothing
+        }
         Place::Commit(_) | Place::Unknown => {
             let url = reader.store().object_url(key);
             let finding = Finding::new(Code::Stray, url);

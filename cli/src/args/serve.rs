@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use ingest_fn::redact::Rules;
 
-use super::{Key, Place, redaction};
+use super::{Key, Place, Policy, redaction};
 
 /// `serve`
 #[derive(Debug, Args)]
@@ -37,6 +37,8 @@ pub(crate) struct Serve {
     pub(crate) seal_every_seconds: u64,
     #[command(flatten)]
     pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
     /// How long a request waits for others to be stored with: longer makes fewer, larger files
     #[arg(
         long,

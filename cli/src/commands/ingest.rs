@@ -36,11 +36,13 @@ pub(crate) async fn run(args: args::Ingest, interrupt: Interrupt) -> Outcome {
         }
     }
     if failed.is_none() && args.seal && !summary.interrupted {
-        match super::seal::seal(&archive, &args.key).await {
-            Ok(report) if super::seal::exit(&report) == Exit::Ok => {
+        match super::seal::seal(&archive, &args.place, &args.key, &args.policy).await {
+            Ok((report, _)) if super::seal::exit(&report) == Exit::Ok => {
                 summary.sealed_version = report.version;
             }
-            Ok(report) => failed = Some(Failure::new(Exit::Storage, super::seal::text(&report))),
+            Ok((report, _)) => {
+                failed = Some(Failure::new(Exit::Storage, super::seal::text(&report)))
+            }
             Err(e) => failed = Some(e),
         }
     }

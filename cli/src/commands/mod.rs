@@ -5,11 +5,13 @@ mod generate;
 mod ingest;
 mod init;
 mod prove;
+mod key;
 mod quarantine;
 pub(crate) mod query;
 pub(crate) mod seal;
 mod serve;
 pub(crate) mod verify;
+mod witness;
 
 use archive::{Archive, Location, StoreOptions};
 
@@ -31,6 +33,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Verify(args) => or_interrupted(verify::run(args)).await,
         Command::Prove(args) => or_interrupted(prove::run(args)).await,
         Command::CheckProof(args) => check_proof::run(&args),
+        Command::Key(args) => or_interrupted(key::run(args)).await,
+        Command::Witness(args) => or_interrupted(witness::run(args)).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Demo(args) => {
             let interrupt = Interrupt::listen();

@@ -3,42 +3,66 @@
 use std::io::Write;
 
 use archive::Archive;
-use maintain_fn::{SealOptions, SealReport};
+use maintain_fn::{Asked, SealOptions, SealReport, Signer};
+use serde::Serialize;
 
-use tlog::note::SeedSigner;
-
-use crate::args::{Key, Seal};
+use crate::args::{Key, Place, Policy, Seal};
 use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::key;
+use crate::key::{self, Owner};
 use crate::output::{self, bytes, count, counted, printable};
 use crate::progress::Bars;
+use crate::witness::{self, is_cosigned, sentence};
 
 /// Runs the command.
 pub(crate) async fn run(args: Seal) -> Outcome {
     let archive = super::open(&args.place).await?;
-    let report = seal(&archive, &args.key).await?;
+    let (report, witnesses) = seal(&archive, &args.place, &args.key, &args.policy).await?;
     let mut out = output::stdout();
     if args.json {
-        serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
+        let answer = Answer { report: &report, witnesses };
+        serde_json::to_writer(&mut out, &answer).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
         out.write_all(text(&report).as_bytes())?;
+        for asked in witnesses.iter().filter(|asked| is_cosigned(asked)) {
+            writeln!(out, "{}", sentence(asked))?;
+        }
     }
     out.flush()?;
     Ok(exit(&report))
 }
 
-/// Seals everything that waits, and signs if there is a key.
+/// The report as `--json` prints it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    report: &'a SealReport,
+    /// Witnesses that were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witnesses: Vec<Asked>,
+}
+
+/// Seals everything that waits, signs if there is a key, and asks the policy's witnesses.
 ///
 /// # Errors
 /// If the key can not be used or the archive fails; what was committed stays.
-pub(crate) async fn seal(archive: &Archive, key: &Key) -> Result<SealReport, Failure> {
-    let signer = key::find(key.file.as_deref(), &archive.table_id().await?)?;
+pub(crate) async fn seal(
+    archive: &Archive,
+    place: &Place,
+    key: &Key,
+    policy: &Policy,
+) -> Result<(SealReport, Vec<Asked>), Failure> {
+    let location = super::location(place)?;
+    let owner = Owner::new(archive, &location).await?;
+    let found = owner.find(key.holder.as_ref()).await?;
+    let trust = key::trust(policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let bar = Bars::new().spinner("sealing");
-    let sealed = seal_with(archive, signer.as_ref()).await;
+    let sealed = seal_with(archive, found.as_ref().map(|found| &*found.signer)).await;
     bar.finish_and_clear();
-    sealed
+    let report = sealed?;
+    let witnesses = witness::ask(archive, trust.as_ref().filter(|_| found.is_some())).await;
+    Ok((report, witnesses))
 }
 
 /// Seals everything that waits.
@@ -47,7 +71,7 @@ pub(crate) async fn seal(archive: &Archive, key: &Key) -> Result<SealReport, Fai
 /// If the archive fails; what was committed stays.
 pub(crate) async fn seal_with(
     archive: &Archive,
-    signer: Option<&SeedSigner>,
+    signer: Option<&dyn Signer>,
 ) -> Result<SealReport, Failure> {
     let (sealer, now_micros) = (archive.sealer(), doors::now_micros()?);
     let options = SealOptions::default();

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::args;
 use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
-use crate::key;
+use crate::key::{self, Owner};
 use crate::output::note;
 use crate::serve::{self, Settings};
 
@@ -18,7 +18,10 @@ const TRANSPORT: &str = "otlp_http";
 /// Runs the command.
 pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     let archive = super::open(&args.place).await?;
-    let signer = key::find(args.key.file.as_deref(), &archive.table_id().await?)?;
+    let location = super::location(&args.place)?;
+    let owner = Owner::new(&archive, &location).await?;
+    let found = owner.find(args.key.holder.as_ref()).await?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let listener = TcpListener::bind(args.listen).await.map_err(|e| {
         let listen = args.listen;
         Failure::usage(format!("can not listen on {listen}: {e}; name another with --listen"))
@@ -36,7 +39,8 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
             ..SourceConfig::default()
         },
         window: Duration::from_millis(args.batch_milliseconds),
-        signer,
+        trust: trust.filter(|_| found.is_some()),
+        signer: found.map(|found| found.signer),
         seal_every: (args.seal_every_seconds > 0)
             .then(|| Duration::from_secs(args.seal_every_seconds)),
     };

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use archive::verify::{
     Depth, Finding, LedgerState, Progress, Severity, Stage, VerifyOptions, VerifyReport, verify,
 };
-use archive::{Archive, Location, Reader};
+use archive::{Archive, Reader};
 use common::date::rfc3339;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tlog::Checkpoint;
 use tlog::note::{NOTE_BYTES_MAX, Note};
-use tlog::policy::Policy;
 
 use crate::args::Verify;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::key;
 use crate::output::{self, bytes, count, counted, elapsed, printable, speed};
 use crate::progress::Bars;
 
@@ -33,17 +33,25 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     // Not `open`: whether this is a sound archive is what is to be found out.
     let archive = Archive::connect(&location, &super::options(&location)?)?;
     let started = Instant::now();
-    let policy = args.policy.as_deref().map(|path| policy(path, &location)).transpose()?;
+    // An archive that can not say its id is found out below; a policy can be named all the same.
+    let table_id = archive.table_id().await.ok();
+    let trust = key::trust(args.policy.file.as_deref(), &location, table_id.as_deref())?;
+    let policy = trust.as_ref().map(|trust| trust.policy.clone());
     let since = args.since.as_deref().map(since).transpose()?;
     let depth = if args.depth.quick { Depth::Quick } else { Depth::Full };
     let options = VerifyOptions { depth, since, policy, files_at_once: None };
     let report = check(&archive.reader(), options).await?;
     let mut out = output::stdout();
     if args.json {
-        let answer = Answer { ok: report.worst().is_none(), report: &report };
+        let policy = trust.as_ref().map(|trust| trust.path.display().to_string());
+        let answer = Answer { ok: report.worst().is_none(), policy, report: &report };
         serde_json::to_writer(&mut out, &answer).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
+        if let Some(trust) = trust.filter(|trust| trust.is_found) {
+            let path = printable(&trust.path.display().to_string(), false);
+            writeln!(out, "Trusting the policy beside this archive's key, {path}.")?;
+        }
         out.write_all(text(&report, started.elapsed()).as_bytes())?;
     }
     out.flush()?;
@@ -83,26 +91,14 @@ fn keep(path: &Path, report: &VerifyReport) -> Result<(), Failure> {
     })
 }
 
-/// Reads whom to trust. A policy in the archive would be the archive's word about itself.
-fn policy(path: &Path, location: &Location) -> Result<Policy, Failure> {
-    let shown = printable(&path.display().to_string(), false);
-    let failed = |e: String| Failure::usage(format!("the policy {shown} can not be used: {e}"));
-    let text = fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
-    let places = [location.archive_url(), location.work_url()];
-    let real = fs::canonicalize(path).map_err(|e| failed(e.to_string()))?;
-    let is_inside =
-        |place: &&str| fs::canonicalize(place).is_ok_and(|folder| real.starts_with(folder));
-    if places.iter().any(is_inside) {
-        return Err(failed("it lies in the archive it is to judge; keep it elsewhere".to_owned()));
-    }
-    Policy::parse(&text).map_err(|e| failed(e.to_string()))
-}
-
 /// The report as `--json` prints it.
 #[derive(Serialize)]
 struct Answer<'a> {
     /// Nothing was found.
     ok: bool,
+    /// File of the policy that said whom to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
     #[serde(flatten)]
     report: &'a VerifyReport,
 }
@@ -225,7 +221,7 @@ fn ledger_text(ledger: &LedgerState) -> String {
     let (origin, root) = (printable(&ledger.origin, false), &ledger.root);
     let who = match &ledger.signed_by {
         Some(key) => format!("signed by {}", printable(key, false)),
-        None => "whose signature no --policy was given for, or none that accepts it".to_owned(),
+        None => "whose signature no policy was given for, or none that accepts it".to_owned(),
     };
     let size = counted(ledger.size, "commit", "commits");
     format!("The ledger {origin} covers {size}, root {root}, {who}.")

@@ -21,12 +21,13 @@ use std::time::Duration;
 
 use archive::Archive;
 use ingest_fn::pipeline::SourceConfig;
-use tlog::note::SeedSigner;
+use maintain_fn::Signer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::exit::{Exit, Outcome};
 use crate::interrupt::Interrupt;
+use crate::key::Trust;
 
 use batch::Batcher;
 use http::Service;
@@ -39,7 +40,9 @@ pub(crate) struct Settings {
     /// How long a body waits for others to be archived with.
     pub(crate) window: Duration,
     /// The ledger's key, if there is one.
-    pub(crate) signer: Option<SeedSigner>,
+    pub(crate) signer: Option<Box<dyn Signer>>,
+    /// Whose witnesses are asked after a seal, if the ledger is signed.
+    pub(crate) trust: Option<Trust>,
     /// How often to seal; `None` never, not even at the end.
     pub(crate) seal_every: Option<Duration>,
 }
@@ -55,7 +58,7 @@ pub(crate) async fn run(
     let waits = Arc::new(AtomicBool::new(true));
     let (sender, receiver) = mpsc::unbounded_channel();
     let batcher = Batcher::new(archive, settings.config, settings.window, Arc::clone(&waits));
-    let seals = Seals::new(archive, settings.signer, waits);
+    let seals = Seals::new(archive, settings.signer, settings.trust, waits);
     let sealing = async {
         if let Some(every) = settings.seal_every {
             seals.run(every, interrupt.clone()).await;

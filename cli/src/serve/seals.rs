@@ -5,18 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::Archive;
-use tlog::note::SeedSigner;
+use maintain_fn::Signer;
 
 use crate::commands::seal;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::key::Trust;
 use crate::output::{complain, printable};
+use crate::witness;
 
 /// Seals what the server has stored.
 pub(crate) struct Seals {
     archive: Archive,
     /// The ledger's key, if there is one.
-    signer: Option<SeedSigner>,
+    signer: Option<Box<dyn Signer>>,
+    /// Whose witnesses are asked.
+    trust: Option<Trust>,
     /// Raised by each delivery.
     waits: Arc<AtomicBool>,
 }
@@ -24,10 +28,11 @@ pub(crate) struct Seals {
 impl Seals {
     pub(crate) fn new(
         archive: &Archive,
-        signer: Option<SeedSigner>,
+        signer: Option<Box<dyn Signer>>,
+        trust: Option<Trust>,
         waits: Arc<AtomicBool>,
     ) -> Self {
-        Self { archive: archive.clone(), signer, waits }
+        Self { archive: archive.clone(), signer, trust, waits }
     }
 
     /// Seals every so often until interrupted. What fails is tried again the next time.
@@ -52,8 +57,9 @@ impl Seals {
         if !self.waits.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        match seal::seal_with(&self.archive, self.signer.as_ref()).await {
+        match seal::seal_with(&self.archive, self.signer.as_deref()).await {
             Ok(report) => {
+                witness::ask(&self.archive, self.trust.as_ref()).await;
                 if !report.is_complete {
                     self.waits.store(true, Ordering::Release);
                 }
