@@ -321,7 +321,11 @@ async fn a_commit_that_does_not_follow_from_its_manifests_is_never_signed() {
         let error = run(&archive, &key()).await.unwrap_err();
         assert!(matches!(&error, SealError::Unsigned { version: 3, .. }), "{error}");
         assert_eq!(judge(folder.path()), 3);
-        assert_eq!(files(&folder.path().join("archive.work/lock")).len(), 4, "three sizes, and who began");
+        assert_eq!(
+            files(&folder.path().join("archive.work/lock")).len(),
+            4,
+            "three sizes, and who began"
+        );
         fs::remove_file(path).unwrap();
     }
     assert_eq!(run(&archive, &key()).await.unwrap().sealed_through, Some(3));

@@ -44,10 +44,10 @@ pub struct KmsSigner {
 #[error("KMS {operation}, key {key} at {url}: expected {expected}, found {found}; {hint}")]
 pub struct KmsError {
     operation: &'static str,
-    key: String,
-    url: String,
-    expected: String,
-    found: String,
+    key: Box<str>,
+    url: Box<str>,
+    expected: Box<str>,
+    found: Box<str>,
     hint: &'static str,
     is_passing: bool,
 }
@@ -190,10 +190,10 @@ impl Asked<'_> {
     ) -> KmsError {
         KmsError {
             operation: self.operation,
-            key: self.key.to_owned(),
-            url: self.aws.url().to_owned(),
-            expected: expected.into(),
-            found: found.into(),
+            key: self.key.into(),
+            url: self.aws.url().into(),
+            expected: expected.into().into(),
+            found: found.into().into(),
             hint,
             is_passing: false,
         }
