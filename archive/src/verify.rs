@@ -52,6 +52,8 @@ pub enum Depth {
     /// Also every byte of every file, and its footer.
     #[default]
     Full,
+    /// Also every row: row roots, and all statistics against the rows they are of.
+    Deep,
 }
 
 /// How a verification is run.
@@ -121,6 +123,8 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Bytes hashed.
     pub bytes: u64,
+    /// Rows decoded and hashed.
+    pub rows_decoded: u64,
     /// The ledger, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerState>,
@@ -202,6 +206,7 @@ fn report(
         digests: counts.digests,
         rows: walked.rows,
         bytes: counts.bytes,
+        rows_decoded: counts.rows,
         ledger,
         findings_omitted: findings.omitted(),
         findings: findings.sorted(),

@@ -1,7 +1,7 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
-mod prove;
 mod key;
+mod prove;
 mod quarantine;
 mod serve;
 
@@ -16,10 +16,10 @@ use ingest_fn::redact::Rules;
 
 use crate::exit::EXIT_CODES_HELP;
 
-pub(crate) use prove::{CheckProof, Prove, ProveAction, ProveConsistency, ProveEvent, ProveFile};
 pub(crate) use key::{
     Key, KeyAction, KeyCommand, KeyRotate, KeyShow, Policy, Witness, WitnessAction,
 };
+pub(crate) use prove::{CheckProof, Prove, ProveAction, ProveConsistency, ProveEvent, ProveFile};
 pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
@@ -375,6 +375,9 @@ pub(crate) struct VerifyDepth {
     /// Read every byte of every file (the default)
     #[arg(long)]
     pub(crate) full: bool,
+    /// Also decode every row: row roots, and statistics against the rows they are of
+    #[arg(long)]
+    pub(crate) deep: bool,
 }
 
 /// `demo`

@@ -3,12 +3,17 @@
 
 use std::num::NonZeroUsize;
 
+use bytes::Bytes;
+use common::Sha256Digest;
 use tokio::task::JoinSet;
 
+use super::commits::Budget;
 use super::finding::{Code, Finding, Findings};
 use super::footer;
 use super::history::{Expected, What};
+use super::rows::check_rows;
 use super::{Depth, Unreachable, unreadable};
+use crate::background;
 use crate::error::ArchiveError;
 use crate::store::Store;
 
@@ -20,6 +25,8 @@ pub(super) struct Counts {
     pub(super) digests: u64,
     /// Bytes that were read and hashed.
     pub(super) bytes: u64,
+    /// Rows that were decoded.
+    pub(super) rows: u64,
 }
 
 /// File checks that run.
@@ -28,6 +35,8 @@ pub(super) struct Pool {
     depth: Depth,
     at_once: usize,
     running: JoinSet<Checked>,
+    /// Bounds the bytes of files that are in memory whole.
+    budget: Budget,
     pub(super) counts: Counts,
 }
 
@@ -40,7 +49,14 @@ impl Pool {
     pub(super) fn new(store: Store, depth: Depth, at_once: Option<NonZeroUsize>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let at_once = at_once.map_or(cores, NonZeroUsize::get);
-        Self { store, depth, at_once, running: JoinSet::new(), counts: Counts::default() }
+        Self {
+            store,
+            depth,
+            at_once,
+            running: JoinSet::new(),
+            budget: Budget::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Starts a check, after waiting for others if there are enough.
@@ -55,7 +71,12 @@ impl Pool {
             self.one(findings, unreachable).await?;
         }
         let (store, depth) = (self.store.clone(), self.depth);
+        let room = match depth {
+            Depth::Deep => self.budget.take(expected.bytes()).await,
+            Depth::Quick | Depth::Full => None,
+        };
         self.running.spawn(async move {
+            let _room = room;
             let mut counts = Counts { files: 1, ..Counts::default() };
             let outcome = check_file(&store, &path, &expected, depth, &mut counts).await;
             let outcome = outcome.or_else(|e| {
@@ -91,6 +112,7 @@ impl Pool {
         let Checked { counts, outcome } = done.map_err(failed)?;
         self.counts.files += counts.files;
         self.counts.digests += counts.digests;
+        self.counts.rows = self.counts.rows.saturating_add(counts.rows);
         self.counts.bytes = self.counts.bytes.saturating_add(counts.bytes);
         match outcome {
             Ok(found) => {
@@ -124,11 +146,17 @@ pub(super) async fn check_file(
     counts: &mut Counts,
 ) -> Result<Vec<Finding>, ArchiveError> {
     let finding = |code| about(store, path, expected, code);
+    let mut whole = None;
     let found = match depth {
         Depth::Quick => store.head_digest(path).await?,
         Depth::Full => store.digest(path).await?.map(|found| {
             counts.bytes = found.bytes;
             (found.bytes, Some(found.sha256))
+        }),
+        Depth::Deep => read_whole(store, path, expected.bytes()).await?.map(|(found, bytes)| {
+            counts.bytes = found.0;
+            whole = bytes;
+            found
         }),
     };
     let (bytes, sha256) = (expected.bytes(), expected.sha256());
@@ -163,5 +191,44 @@ pub(super) async fn check_file(
     if let Some((code, expected, found)) = wrong {
         return Ok(vec![finding(code).differs(expected, found)]);
     }
-    Ok(Vec::new())
+    match (&expected.what, whole) {
+        (What::Events(entry), Some(bytes)) => {
+            counts.rows = entry.rows;
+            let object = store.object_url(path);
+            let entry = entry.clone();
+            let checked = background::run(&object, move || check_rows(bytes, &entry)).await;
+            Ok(match checked {
+                Ok(wrong) => wrong
+                    .into_iter()
+                    .map(|wrong| finding(wrong.code).differs(wrong.expected, wrong.found))
+                    .collect(),
+                Err(panicked) => {
+                    vec![finding(Code::FileRows).differs("rows that can be decoded", panicked)]
+                }
+            })
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Length and digest of a file that was read.
+type Read = (u64, Option<Sha256Digest>);
+
+/// Reads a file whole, if it has the length it should have; else its length is told.
+async fn read_whole(
+    store: &Store,
+    path: &str,
+    bytes: u64,
+) -> Result<Option<(Read, Option<Bytes>)>, ArchiveError> {
+    let whole = match store.get_bounded(path, bytes).await {
+        Ok(Some(whole)) => whole,
+        Ok(None) => return Ok(None),
+        Err(ArchiveError::TooLong { bytes, .. }) => return Ok(Some(((bytes, None), None))),
+        Err(e) => return Err(e),
+    };
+    let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+    let hashed = whole.clone();
+    let object = store.object_url(path);
+    let sha256 = background::run(&object, move || Sha256Digest::of(&hashed)).await?;
+    Ok(Some(((length, Some(sha256)), Some(whole))))
 }

@@ -261,7 +261,7 @@ async fn examine_file(
     let url = reader.store().object_url(key);
     let read = match depth {
         Depth::Quick => reader.store().head_digest(key).await,
-        Depth::Full => {
+        Depth::Full | Depth::Deep => {
             let digested = reader.store().digest(key).await;
             digested.map(|found| found.map(|found| (found.bytes, Some(found.sha256))))
         }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tlog::Checkpoint;
 use tlog::note::{NOTE_BYTES_MAX, Note};
 
-use crate::args::Verify;
+use crate::args::{Verify, VerifyDepth};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::key;
 use crate::output::{self, bytes, count, counted, elapsed, printable, speed};
@@ -38,7 +38,11 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     let trust = key::trust(args.policy.file.as_deref(), &location, table_id.as_deref())?;
     let policy = trust.as_ref().map(|trust| trust.policy.clone());
     let since = args.since.as_deref().map(since).transpose()?;
-    let depth = if args.depth.quick { Depth::Quick } else { Depth::Full };
+    let depth = match args.depth {
+        VerifyDepth { quick: true, .. } => Depth::Quick,
+        VerifyDepth { deep: true, .. } => Depth::Deep,
+        VerifyDepth { .. } => Depth::Full,
+    };
     let options = VerifyOptions { depth, since, policy, files_at_once: None };
     let report = check(&archive.reader(), options).await?;
     let mut out = output::stdout();
@@ -170,6 +174,14 @@ pub(crate) fn text(report: &VerifyReport, time: Duration) -> String {
             "took the lengths of files from the store, and the SHA-256 of {}, in {}.",
             count(report.digests),
             elapsed(time)
+        ),
+        Depth::Deep => writeln!(
+            text,
+            "hashed {} and {} in {} ({}).",
+            bytes(report.bytes),
+            counted(report.rows_decoded, "row", "rows"),
+            elapsed(time),
+            speed(report.bytes, time)
         ),
         Depth::Full => writeln!(
             text,
