@@ -599,7 +599,7 @@ fn compressor() -> Result<Compressor, ParquetError> {
     Ok(Compressor::new(ZSTD_LEVEL)?)
 }
 
-fn base_properties() -> WriterPropertiesBuilder {
+pub(crate) fn base_properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_created_by(common::WRITER.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -188,6 +188,19 @@ pub enum ArchiveError {
         /// What is there.
         found: String,
     },
+    /// What a strict query may rest on is missing or wrong.
+    #[error(
+        "{object}: expected {expected}, found {found}; strict queries answer only from what the \
+         ledger vouches for, run `meshledger verify`"
+    )]
+    Strict {
+        /// URL of the object.
+        object: String,
+        /// What checkpoint, tiles and entries ask for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A key that no object of an archive may have.
     #[error("object key {key:?}: expected {expected}")]
     Key {
@@ -233,6 +246,7 @@ impl ArchiveError {
             | Self::Digest { .. }
             | Self::LogGap { .. }
             | Self::Ledger { .. }
+            | Self::Strict { .. }
             | Self::Chain { .. } => Remedy::Alarm,
         }
     }

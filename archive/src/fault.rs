@@ -40,6 +40,19 @@ pub struct Fault {
     writes: AtomicU64,
     is_down: AtomicBool,
     reads_fail: AtomicBool,
+    /// Reads that are under way.
+    reads: AtomicU64,
+    /// Times a read began while no other was under way.
+    rounds: AtomicU64,
+}
+
+/// A read that is under way.
+struct Reading<'a>(&'a Fault);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.reads.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Fault {
@@ -52,12 +65,20 @@ impl Fault {
             writes: AtomicU64::new(0),
             is_down: AtomicBool::new(false),
             reads_fail: AtomicBool::new(false),
+            reads: AtomicU64::new(0),
+            rounds: AtomicU64::new(0),
         })
     }
 
     /// No fault: counts writes, to learn how many faults there are to try.
     pub fn none() -> Arc<Self> {
         Self::at_write(u64::MAX, Lost::Nothing, Then::Heal)
+    }
+
+    /// How many reads had to wait for others to end: a read that begins beside others is of
+    /// their round.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::SeqCst)
     }
 
     /// Writes seen so far.
@@ -80,11 +101,17 @@ impl Fault {
         Arc::new(Faulty { inner, fault: Arc::clone(self) })
     }
 
-    fn read(&self, operation: &'static str, key: &str) -> Result<(), ArchiveError> {
+    async fn read(&self, operation: &'static str, key: &str) -> Result<Reading<'_>, ArchiveError> {
         if self.is_down.load(Ordering::SeqCst) || self.reads_fail.load(Ordering::SeqCst) {
             return Err(broken(operation, key));
         }
-        Ok(())
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.rounds.fetch_add(1, Ordering::SeqCst);
+        }
+        let reading = Reading(self);
+        // Those that are started beside this one begin before it ends.
+        tokio::task::yield_now().await;
+        Ok(reading)
     }
 
     /// What is lost of the write that comes now.
@@ -115,22 +142,22 @@ struct Faulty {
 #[async_trait]
 impl Backend for Faulty {
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
-        self.fault.read("get", key)?;
+        let _reading = self.fault.read("get", key).await?;
         self.inner.get(key, bytes_max).await
     }
 
     async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, ArchiveError> {
-        self.fault.read("get", key)?;
+        let _reading = self.fault.read("get", key).await?;
         self.inner.get_range(key, range).await
     }
 
     async fn head(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
-        self.fault.read("head", key)?;
+        let _reading = self.fault.read("head", key).await?;
         self.inner.head(key).await
     }
 
     async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {
-        self.fault.read("get", key)?;
+        let _reading = self.fault.read("get", key).await?;
         self.inner.digest(key).await
     }
 
@@ -150,7 +177,7 @@ impl Backend for Faulty {
         key: &str,
         bytes_max: u64,
     ) -> Result<Option<Stamped>, ArchiveError> {
-        self.fault.read("get", key)?;
+        let _reading = self.fault.read("get", key).await?;
         self.inner.get_stamped(key, bytes_max).await
     }
 
@@ -171,7 +198,7 @@ impl Backend for Faulty {
         start_after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Listed>, ArchiveError> {
-        self.fault.read("list", prefix)?;
+        let _reading = self.fault.read("list", prefix).await?;
         self.inner.list_page(prefix, start_after, count_max).await
     }
 
@@ -187,7 +214,7 @@ impl Backend for Faulty {
     }
 
     async fn take(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
-        self.fault.read("get", key)?;
+        let _reading = self.fault.read("get", key).await?;
         match self.fault.write() {
             Lost::Nothing => self.inner.take(key, bytes_max).await,
             Lost::Request => Err(broken("delete", key)),

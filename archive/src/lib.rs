@@ -4,6 +4,7 @@
 //! clocks, environment, SQL, parsing of events, and the decision when to seal.
 
 mod background;
+mod delta_checkpoint;
 pub mod encode;
 pub mod error;
 #[cfg(any(test, feature = "fault"))]
@@ -20,6 +21,7 @@ pub mod sample;
 pub mod seats;
 pub mod snapshot;
 pub mod store;
+mod strict;
 pub mod verify;
 pub mod web;
 
@@ -30,3 +32,4 @@ pub use options::StoreOptions;
 pub use seats::{Archive, CommitPut, Created, Reader, Sealer, Writer};
 pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
 pub use store::{Put, Stamped, Store, Swap, Usage};
+pub use strict::{Authentic, SealedThrough};

@@ -252,6 +252,7 @@ pub async fn seal(archive: &Archive, samples: &[&Sample]) -> Result<CommitPut, A
         operation: Operation::Seal,
         version: log.next_version(),
         previous_sha256: log.commits().last().map(|last| last.sha256),
+        delta_checkpoint: None,
         manifests,
     };
     let bytes = seal_bytes(1_793_615_000_000, &note, &adds);

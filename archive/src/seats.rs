@@ -3,6 +3,7 @@
 //! The fourth seat, the custodian, who alone deletes data, comes with retention.
 
 mod cache;
+mod delta;
 mod ledger;
 mod sealer;
 mod writer;
@@ -12,11 +13,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::commit::{Commit, Genesis};
 use common::layout;
+use tlog::policy::Policy;
 
 use crate::error::ArchiveError;
 use crate::location::Location;
 use crate::options::StoreOptions;
 use crate::store::{Put, Store};
+use crate::strict::Trust;
 
 pub(crate) use cache::Cache;
 pub use sealer::{CommitPut, Sealer};
@@ -113,7 +116,7 @@ impl Archive {
 
     /// The seat that reads.
     pub fn reader(&self) -> Reader {
-        Reader { places: self.places.clone(), cache: Arc::default() }
+        Reader { places: self.places.clone(), cache: Arc::default(), policy: None }
     }
 
     /// The seat that adds files and manifests.
@@ -144,9 +147,17 @@ const GENESIS_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Reader {
     pub(crate) places: Places,
     pub(crate) cache: Arc<tokio::sync::Mutex<Cache>>,
+    pub(crate) policy: Trust,
 }
 
 impl Reader {
+    /// The same seat, whose strict snapshots rest on checkpoints that this policy accepts. A
+    /// policy comes from outside the archive.
+    #[must_use]
+    pub fn trusting(self, policy: Policy) -> Self {
+        Self { policy: Some(Arc::new(policy)), ..self }
+    }
+
     /// The archive's store; from outside this crate it can only be read.
     pub const fn store(&self) -> &Store {
         &self.places.archive

@@ -18,9 +18,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::background;
 use crate::error::ArchiveError;
 use crate::held::Held;
-use crate::log::Log;
+use crate::log::{Log, SealedCommit};
 use crate::seats::Reader;
 use crate::store::Store;
+use crate::strict::{Authentic, SealedThrough};
 
 /// Whether what is not sealed yet counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,8 +77,11 @@ pub struct Snapshot {
     /// or a single bad object in the inbox would fail all of them for ever; a seal refuses them,
     /// and who shows an answer says that they are there.
     pub unreadable_manifests: Vec<String>,
-    /// The log this rests on; the next snapshot reads only what is new.
+    /// The log this rests on; the next snapshot reads only what is new. A strict snapshot of an
+    /// archive with a ledger does not rest on it, but keeps it for a fresh one that may follow.
     pub log: Log,
+    /// What a strict snapshot of an archive with a ledger rests on.
+    pub authentic: Option<Arc<Authentic>>,
 }
 
 /// What stands in the inbox under a key.
@@ -114,6 +118,10 @@ impl Reader {
         let empty = Log::default();
         let known = previous.map_or(&empty, |snapshot| &snapshot.log);
         if mode == Mode::Strict {
+            if let Some(mut snapshot) = self.strict(previous).await? {
+                snapshot.log = known.clone();
+                return Ok(snapshot);
+            }
             return self.sealed(Log::load(&self.places.archive, known).await?, mode);
         }
         let store = &self.places.archive;
@@ -165,37 +173,59 @@ impl Reader {
                 found: "no commit".to_owned(),
             });
         };
-        let mut snapshot = Snapshot {
-            version,
-            table_id: log.table_id().to_owned(),
-            mode,
-            files: Vec::new(),
-            quarantine: Vec::new(),
-            unsealed_manifests: 0,
-            unsealed_rows: 0,
-            unreadable_manifests: Vec::new(),
-            log: Log::default(),
-        };
-        for sealed in log.commits() {
-            let sealed_version = Some(sealed.commit.note.version);
-            snapshot.files.extend(sealed.commit.adds.iter().map(|entry| SnapshotFile {
-                entry: entry.clone(),
-                sealed_version,
-                kept_rows: None,
-            }));
-            let quarantine = sealed.commit.note.manifests.iter().flat_map(|m| &m.quarantine);
-            snapshot.quarantine.extend(quarantine.map(|entry| SnapshotQuarantine {
-                entry: entry.clone(),
-                sealed_version,
-                kept_units: None,
-            }));
-        }
+        let mut snapshot = Snapshot::of_commits(version, log.table_id(), Vec::new(), Vec::new());
+        snapshot.mode = mode;
+        snapshot.add_commits(log.commits());
         snapshot.log = log;
         Ok(snapshot)
     }
 }
 
 impl Snapshot {
+    /// What a strict snapshot of an archive with a ledger rests on.
+    pub fn sealed_through(&self) -> Option<&SealedThrough> {
+        self.authentic.as_ref().map(|authentic| authentic.through())
+    }
+
+    /// A strict snapshot of these files.
+    pub(crate) fn of_commits(
+        version: u64,
+        table_id: &str,
+        files: Vec<SnapshotFile>,
+        quarantine: Vec<SnapshotQuarantine>,
+    ) -> Self {
+        Self {
+            version,
+            table_id: table_id.to_owned(),
+            mode: Mode::Strict,
+            files,
+            quarantine,
+            unsealed_manifests: 0,
+            unsealed_rows: 0,
+            unreadable_manifests: Vec::new(),
+            log: Log::default(),
+            authentic: None,
+        }
+    }
+
+    /// Adds what commits add.
+    pub(crate) fn add_commits(&mut self, commits: &[Arc<SealedCommit>]) {
+        for sealed in commits {
+            let sealed_version = Some(sealed.commit.note.version);
+            self.files.extend(sealed.commit.adds.iter().map(|entry| SnapshotFile {
+                entry: entry.clone(),
+                sealed_version,
+                kept_rows: None,
+            }));
+            let quarantine = sealed.commit.note.manifests.iter().flat_map(|m| &m.quarantine);
+            self.quarantine.extend(quarantine.map(|entry| SnapshotQuarantine {
+                entry: entry.clone(),
+                sealed_version,
+                kept_units: None,
+            }));
+        }
+    }
+
     fn add_waiting(&mut self, manifests: &[Manifest], held: &Held) {
         let resolutions = resolve(manifests, |unit| held.contains(unit));
         for (manifest, resolution) in manifests.iter().zip(resolutions) {

@@ -6,6 +6,7 @@
 
 mod claims;
 mod commits;
+mod delta;
 mod files;
 mod finding;
 mod footer;
@@ -32,6 +33,7 @@ use crate::error::ArchiveError;
 use crate::held::Held;
 use crate::seats::Reader;
 
+pub use delta::check_delta_checkpoint;
 pub use finding::{Code, Finding, Severity};
 pub use ledger::LedgerState;
 pub use rows::{RowsWrong, check_rows};
@@ -167,6 +169,7 @@ pub async fn verify(
         expected: seen.size(),
     };
     let mut walked = walk.run(known).await?;
+    delta::check(store, &walked, &mut findings).await?;
     let mut named = std::mem::take(&mut walked.known.named).sorted();
     let depth = options.depth;
     let listing = Listing { reader, depth, findings: &mut findings, progress };

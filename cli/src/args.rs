@@ -13,6 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::redact::Rules;
+use maintain_fn::SealOptions;
 
 use crate::exit::EXIT_CODES_HELP;
 
@@ -240,6 +241,9 @@ pub(crate) struct Seal {
     pub(crate) key: Key,
     #[command(flatten)]
     pub(crate) policy: Policy,
+    /// Versions from one Delta checkpoint to the next, of an archive with a ledger; 0 writes none
+    #[arg(long, default_value_t = SealOptions::default().delta_checkpoint_every, value_name = "N")]
+    pub(crate) delta_checkpoint_every: u64,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -269,6 +273,15 @@ pub(crate) enum ReceiptFormat {
     Inline,
     /// None
     None,
+}
+
+/// How strict a query is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strict {
+    /// What a signed checkpoint covers, and the statistics in it; files by their length
+    Sealed,
+    /// And each file's SHA-256, before a part of it is used: files are read whole
+    Full,
 }
 
 /// `query`
@@ -309,9 +322,14 @@ pub(crate) struct Query {
     /// How the receipt is written
     #[arg(long, value_enum, default_value_t = ReceiptFormat::Text)]
     pub(crate) receipt: ReceiptFormat,
-    /// Read sealed data only
-    #[arg(long)]
-    pub(crate) strict: bool,
+    /// Read only what the signed ledger vouches for; with =full, also hash each file that is read
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, value_name = "HOW")]
+    #[arg(default_missing_value = "sealed")]
+    pub(crate) strict: Option<Strict>,
+    /// Whose signatures count for --strict: a file in C2SP tlog-policy form, kept outside the
+    /// archive
+    #[arg(long, value_name = "FILE", requires = "strict")]
+    pub(crate) policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: QueryLimits,
 }
@@ -482,7 +500,18 @@ mod tests {
         else {
             panic!("not query");
         };
-        assert_eq!(query.sql.as_deref(), Some("-"));
+        assert_eq!((query.sql.as_deref(), query.strict), (Some("-"), None));
+        for (option, strict) in [("--strict", Strict::Sealed), ("--strict=full", Strict::Full)] {
+            let Command::Query(query) = parse(&format!("meshledger query {option} SQL")).unwrap()
+            else {
+                panic!("not query");
+            };
+            assert_eq!((query.sql.as_deref(), query.strict), (Some("SQL"), Some(strict)));
+        }
+        let Command::Query(query) = parse("meshledger query -a A -p a=1 -p b=x=y -").unwrap()
+        else {
+            panic!("not query");
+        };
         assert_eq!(query.format, QueryFormat::Table);
         assert_eq!(query.params[1], ("b".to_owned(), "x=y".to_owned()));
     }
@@ -494,6 +523,7 @@ mod tests {
             "meshledger query -a A --question q SELECT",
             "meshledger query -a A --format xml SELECT",
             "meshledger query -a A --param novalue SELECT",
+            "meshledger query -a A --policy trust.txt SELECT",
             "meshledger query -a A --time-seconds 0 SELECT",
             "meshledger ingest -a A",
             "meshledger ingest -a A --source syslog f",

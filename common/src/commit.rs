@@ -45,6 +45,18 @@ pub struct ManifestRef {
     pub quarantine: Vec<QuarantineEntry>,
 }
 
+/// A Delta checkpoint, as the commit names it that vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeltaCheckpointRef {
+    /// Its version, below that of the commit that names it.
+    pub version: u64,
+    /// SHA-256 of the file.
+    pub sha256: Sha256Digest,
+    /// Length of the file.
+    pub bytes: u64,
+}
+
 /// What is ours in `commitInfo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +70,9 @@ pub struct CommitNote {
     /// SHA-256 of the previous version's bytes; absent at version 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_sha256: Option<Sha256Digest>,
+    /// A Delta checkpoint of an earlier version, which this commit vouches for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta_checkpoint: Option<DeltaCheckpointRef>,
     /// Manifests sealed here.
     #[serde(default)]
     pub manifests: Vec<ManifestRef>,
@@ -72,8 +87,19 @@ pub struct Commit {
     pub note: CommitNote,
     /// Table id, at version 0.
     pub table_id: Option<String>,
+    /// The table as version 0 creates it.
+    pub creation: Option<Creation>,
     /// Files added.
     pub adds: Vec<FileEntry>,
+}
+
+/// The actions of version 0 that a Delta checkpoint repeats, as they stand there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Creation {
+    /// `protocol`.
+    pub protocol: Value,
+    /// `metaData`.
+    pub metadata: Value,
 }
 
 /// What `init` fixes for ever.
@@ -95,6 +121,7 @@ impl Genesis {
             operation: Operation::Init,
             version: 0,
             previous_sha256: None,
+            delta_checkpoint: None,
             manifests: Vec::new(),
         };
         let protocol = if self.fence {
@@ -132,7 +159,7 @@ impl Genesis {
 /// Bytes of a sealing commit: `commitInfo`, then one `add` a file in the order given.
 pub fn seal_bytes(timestamp_millis: i64, note: &CommitNote, adds: &[FileEntry]) -> Vec<u8> {
     let mut actions = vec![commit_info(timestamp_millis, note)];
-    actions.extend(adds.iter().map(|file| add_action(file, timestamp_millis)));
+    actions.extend(adds.iter().map(|file| json!({"add": add_action(file, timestamp_millis)})));
     lines(&actions)
 }
 
@@ -160,8 +187,9 @@ fn lines(actions: &[Value]) -> Vec<u8> {
     bytes
 }
 
-fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
-    json!({"add": {
+/// The body of the `add` action of a file.
+pub fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
+    json!({
         "path": file.path,
         "partitionValues": {"event_date": file.event_date},
         "size": file.bytes,
@@ -177,7 +205,7 @@ fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
             "ma.row_root": file.row_root,
             "ma.row_enc": crate::row::ENCODING,
         },
-    }})
+    })
 }
 
 /// Delta statistics: timestamps as text with milliseconds, minima rounded down and maxima up.
@@ -238,12 +266,14 @@ impl Commit {
                 ("commitInfo", None) if number == 0 => {
                     commit = Some(parse_info(version, &body).map_err(|e| e.within(&key))?);
                 }
-                ("protocol", Some(_)) if version == 0 && !protocol => {
+                ("protocol", Some(commit)) if version == 0 && !protocol => {
                     check_protocol(&body).map_err(|e| e.within(&key))?;
                     protocol = true;
+                    commit.creation.get_or_insert_default().protocol = body;
                 }
                 ("metaData", Some(commit)) if version == 0 && commit.table_id.is_none() => {
                     commit.table_id = Some(parse_metadata(&body).map_err(|e| e.within(&key))?);
+                    commit.creation.get_or_insert_default().metadata = body;
                 }
                 ("add", Some(commit)) if version > 0 => {
                     let file = parse_add(body).map_err(|e| e.within(&key))?;
@@ -282,7 +312,13 @@ fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
             format!("{:?}", note.operation),
         ));
     }
-    Ok(Commit { timestamp_millis, note, table_id: None, adds: Vec::new() })
+    if let Some(named) = note.delta_checkpoint
+        && !(1..version).contains(&named.version)
+    {
+        let expected = format!("a version from 1 to below {version}");
+        return Err(FormatError::new("delta_checkpoint", expected, named.version.to_string()));
+    }
+    Ok(Commit { timestamp_millis, note, table_id: None, creation: None, adds: Vec::new() })
 }
 
 fn check_protocol(body: &Value) -> Result<(), FormatError> {
@@ -292,7 +328,11 @@ fn check_protocol(body: &Value) -> Result<(), FormatError> {
     }
 }
 
-fn parse_metadata(body: &Value) -> Result<String, FormatError> {
+/// Reads the table id out of a `metaData` action, and checks that the table is this format's.
+///
+/// # Errors
+/// Names what is not as it should be.
+pub fn parse_metadata(body: &Value) -> Result<String, FormatError> {
     let text = |name: &str| {
         body.get(name)
             .and_then(Value::as_str)
@@ -366,7 +406,11 @@ struct DeltaStats {
     null_count: Map<String, Value>,
 }
 
-fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
+/// Reads the body of an `add` action, of a commit or a Delta checkpoint.
+///
+/// # Errors
+/// Names what is not as it should be.
+pub fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
     let add: Add = serde_json::from_value(body)
         .map_err(|e| FormatError::new("add", "this format's add", e.to_string()))?;
     let number = |name: &str, text: &str| -> Result<i64, FormatError> {
@@ -502,6 +546,7 @@ mod tests {
             operation: Operation::Seal,
             version: 5,
             previous_sha256: Some(Sha256Digest::of(b"4")),
+            delta_checkpoint: None,
             manifests: Vec::new(),
         };
         let bytes = seal_bytes(1_793_614_600_000, &note, &[file()]);
@@ -523,6 +568,7 @@ mod tests {
             version: 5,
             previous_sha256: Some(Sha256Digest::of(b"4")),
             manifests: Vec::new(),
+            delta_checkpoint: None,
         };
         let text = String::from_utf8(seal_bytes(0, &note, &[file()])).unwrap();
         let refused = |from: &str, to: &str, expected: &str| {

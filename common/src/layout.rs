@@ -10,6 +10,8 @@ use crate::ids::DeliveryId;
 
 /// Prefix of the Delta commits.
 pub const LOG_PREFIX: &str = "_delta_log/";
+/// Where other engines look for the newest Delta checkpoint: a hint, which nobody has to believe.
+pub const LAST_CHECKPOINT_KEY: &str = "_delta_log/_last_checkpoint";
 /// Prefix of the ledger.
 pub const LEDGER_PREFIX: &str = "_ledger/";
 /// The latest checkpoint, the one object of an archive that is ever replaced.
@@ -38,6 +40,11 @@ pub const REFUSED_PREFIX: &str = "refused/";
 /// Key of the commit of a version: `_delta_log/<20 digits>.json`.
 pub fn commit_key(version: u64) -> String {
     format!("{LOG_PREFIX}{version:020}.json")
+}
+
+/// Key of the Delta checkpoint of a version: `_delta_log/<20 digits>.checkpoint.parquet`.
+pub fn delta_checkpoint_key(version: u64) -> String {
+    format!("{LOG_PREFIX}{version:020}.checkpoint.parquet")
 }
 
 /// Key of an event file: `data/event_date=YYYY-MM-DD/<sha256>.parquet`.
@@ -106,6 +113,10 @@ pub fn parse_lock(key: &str) -> Option<u64> {
 pub enum Place {
     /// A Delta commit and its version.
     Commit(u64),
+    /// A Delta checkpoint and its version.
+    DeltaCheckpoint(u64),
+    /// The hint at a Delta checkpoint.
+    LastCheckpoint,
     /// A sealed manifest.
     Manifest(DeliveryId),
     /// An event file.
@@ -133,6 +144,12 @@ pub fn parse(key: &str) -> Place {
 
 fn parse_known(key: &str) -> Option<Place> {
     if let Some(name) = key.strip_prefix(LOG_PREFIX) {
+        if key == LAST_CHECKPOINT_KEY {
+            return Some(Place::LastCheckpoint);
+        }
+        if let Some(version) = name.strip_suffix(".checkpoint.parquet") {
+            return version_of(version).map(Place::DeltaCheckpoint);
+        }
         return version_of(name.strip_suffix(".json")?).map(Place::Commit);
     }
     if let Some(name) = key.strip_prefix(MANIFESTS_PREFIX) {
@@ -191,6 +208,8 @@ mod tests {
         let digest = Sha256Digest::of(b"x");
         let date = EventDate::of_micros(1_793_614_531_000_000);
         assert_eq!(parse(&commit_key(7)), Place::Commit(7));
+        assert_eq!(parse(&delta_checkpoint_key(7)), Place::DeltaCheckpoint(7));
+        assert_eq!(parse("_delta_log/_last_checkpoint"), Place::LastCheckpoint);
         assert_eq!(parse(&manifest_key(DeliveryId(digest))), Place::Manifest(DeliveryId(digest)));
         assert_eq!(parse(&data_key(date, digest)), Place::Data(date, digest));
         assert_eq!(parse(&quarantine_key(digest)), Place::Quarantine(digest));
@@ -208,8 +227,13 @@ mod tests {
         assert_eq!(parse_inbox(&inbox_key(DeliveryId(digest))), Some(DeliveryId(digest)));
         for stray in [
             "_delta_log/7.json",
-            "_delta_log/00000000000000000007.checkpoint.parquet",
-            "_delta_log/_last_checkpoint",
+            "_delta_log/7.checkpoint.parquet",
+            "_delta_log/00000000000000000007.checkpoint.0000000001.0000000002.parquet",
+            "_delta_log/00000000000000000007.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json",
+            "_delta_log/00000000000000000000.00000000000000000007.compacted.json",
+            "_delta_log/00000000000000000007.crc",
+            "_delta_log/_sidecars/a.parquet",
+            "_delta_log/_last_checkpoint/",
             "data/event_date=2026-02-30/00.parquet",
             "data/readme.txt",
             "data/event_date=2026-11-02/sub/x.parquet",

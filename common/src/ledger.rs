@@ -3,9 +3,11 @@
 //! Entry N is commit N: one number line. An entry is text, so that nobody has to agree on how JSON
 //! is written, and short, so that it fits an entry bundle however long the commit is.
 
+use serde::Deserialize;
 use tlog::Hash;
 use tlog::tree::Tree;
 
+use crate::commit::DeltaCheckpointRef;
 use crate::digest::Sha256Digest;
 use crate::error::FormatError;
 use crate::ids::SegmentId;
@@ -33,6 +35,8 @@ pub struct Entry {
     /// RFC 6962 root over the segments of the files it adds: it proves one segment without
     /// showing a file's statistics, which quote other events than the one in question.
     pub segments_root: Hash,
+    /// The Delta checkpoint that the commit vouches for: its version and the SHA-256 of its file.
+    pub delta_checkpoint: Option<(u64, Sha256Digest)>,
 }
 
 impl Entry {
@@ -49,13 +53,14 @@ impl Entry {
             lines_root,
             segments,
             segments_root,
+            delta_checkpoint: delta_checkpoint(commit),
         }
     }
 
     /// The entry's text, whose bytes are the log's entry.
     pub fn to_text(&self) -> String {
         let hex = |root: Hash| Sha256Digest::from_bytes(*root.as_bytes());
-        format!(
+        let mut text = format!(
             "{ENTRY_KIND}\nversion {}\ncommit-sha256 {}\ncommit-bytes {}\nlines {}\n\
              lines-root {}\nsegments {}\nsegments-root {}\n",
             self.version,
@@ -65,7 +70,11 @@ impl Entry {
             hex(self.lines_root),
             self.segments,
             hex(self.segments_root),
-        )
+        );
+        if let Some((version, sha256)) = self.delta_checkpoint {
+            text.push_str(&format!("delta-checkpoint {version} {sha256}\n"));
+        }
+        text
     }
 
     /// The leaf hash of the entry in the log's tree.
@@ -100,11 +109,15 @@ impl Entry {
             lines_root: root(field("lines-root")?)?,
             segments: number(field("segments")?)?,
             segments_root: root(field("segments-root")?)?,
+            delta_checkpoint: match all.next().unwrap_or_default() {
+                "" => None,
+                line => Some(parse_delta_checkpoint(line)?),
+            },
         };
         if entry.to_text() == text {
             Ok(entry)
         } else {
-            Err(FormatError::new("ledger entry", "eight lines and nothing else", text))
+            Err(FormatError::new("ledger entry", "eight or nine lines and nothing else", text))
         }
     }
 }
@@ -145,6 +158,35 @@ fn tree(leaves: impl Iterator<Item = Hash>) -> (u64, Hash) {
         tree.push(leaf);
     }
     (count, tree.root())
+}
+
+fn parse_delta_checkpoint(line: &str) -> Result<(u64, Sha256Digest), FormatError> {
+    let wrong = || FormatError::new("ledger entry", "delta-checkpoint <version> <sha256>", line);
+    let (version, sha256) = line
+        .strip_prefix("delta-checkpoint ")
+        .and_then(|rest| rest.split_once(' '))
+        .ok_or_else(wrong)?;
+    Ok((version.parse().map_err(|_| wrong())?, sha256.parse()?))
+}
+
+/// What the first line of a commit says of a Delta checkpoint. A commit that is none, or says
+/// something else, vouches for nothing.
+fn delta_checkpoint(commit: &[u8]) -> Option<(u64, Sha256Digest)> {
+    #[derive(Deserialize)]
+    struct Line {
+        #[serde(rename = "commitInfo")]
+        info: Info,
+    }
+    #[derive(Deserialize)]
+    struct Info {
+        meshledger: Note,
+    }
+    #[derive(Deserialize)]
+    struct Note {
+        delta_checkpoint: Option<DeltaCheckpointRef>,
+    }
+    let line: Line = serde_json::from_slice(lines(commit).next()?).ok()?;
+    line.info.meshledger.delta_checkpoint.map(|named| (named.version, named.sha256))
 }
 
 /// The lines of a commit, as the lines root takes them: split at newlines, the last one's newline
@@ -241,6 +283,36 @@ mod tests {
         assert_eq!(root(std::slice::from_ref(&file)), leaf.leaf());
         let both = Hash::of_children(leaf.leaf(), SegmentLeaf::of_file(&other).leaf());
         assert_eq!(root(&[file, other]), both);
+    }
+
+    #[test]
+    fn an_entry_repeats_what_its_commit_says_of_a_delta_checkpoint() {
+        let sha256 = "3881dc2ee848fe04d776737c86afbc783e482e7c5be6431d3aab36fa8fa2c928";
+        let named = format!("{{\"version\":7,\"bytes\":9,\"sha256\":\"{sha256}\"}}");
+        let commit = format!(
+            "{{\"commitInfo\":{{\"meshledger\":{{\"delta_checkpoint\":{named}}}}}}}\n{{}}\n"
+        );
+        let entry = Entry::of_commit(9, commit.as_bytes(), &[]);
+        let text = entry.to_text();
+        assert!(text.ends_with(&format!("\ndelta-checkpoint 7 {sha256}\n")), "{text}");
+        assert_eq!(Entry::parse(&text), Ok(entry));
+        for wrong in [
+            text.replace("checkpoint 7", "checkpoint 07"),
+            text.replace("checkpoint 7", "checkpoint  7"),
+            text.replace("delta-checkpoint", "checkpoint"),
+            format!("{text}delta-checkpoint 7 {sha256}\n"),
+            text.trim_end().to_owned(),
+        ] {
+            assert!(Entry::parse(&wrong).is_err(), "{wrong:?}");
+        }
+        // Not in the first line, not of this form: it says nothing.
+        for other in [format!("{{}}\n{commit}"), commit.replace("\"bytes\":9,", "")] {
+            assert_eq!(
+                Entry::of_commit(9, other.as_bytes(), &[]).delta_checkpoint,
+                None,
+                "{other}"
+            );
+        }
     }
 
     #[test]

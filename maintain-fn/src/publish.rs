@@ -224,8 +224,13 @@ async fn check_commits(
             return Err(SealError::Unsigned { version, reasons });
         }
         let files = !checked.contains(&version);
-        let findings =
-            archive::verify::check_commit(sealer.reader(), &commit.commit, &held, files).await?;
+        let reader = sealer.reader();
+        let mut findings =
+            archive::verify::check_commit(reader, &commit.commit, &held, files).await?;
+        if files {
+            let named = archive::verify::check_delta_checkpoint(reader, log, &commit.commit);
+            findings.extend(named.await?);
+        }
         if !findings.is_empty() {
             let reasons = findings.iter().map(ToString::to_string).collect();
             return Err(SealError::Unsigned { version, reasons });

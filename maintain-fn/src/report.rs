@@ -34,6 +34,13 @@ pub struct SealReport {
     /// Latest version a published checkpoint covers; absent where no key signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed_through: Option<u64>,
+    /// Version of the Delta checkpoint that a commit of this seal vouches for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta_checkpoint: Option<u64>,
+    /// What is wrong with a Delta checkpoint that was there and does not follow from the commits:
+    /// nobody vouches for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta_checkpoint_refused: Option<String>,
     /// Whether the inbox was empty at the end, refused objects aside.
     pub is_complete: bool,
 }

@@ -13,7 +13,7 @@ use archive::log::Log;
 use archive::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
 use archive::{ArchiveError, CommitPut, Sealer};
 use bytes::Bytes;
-use common::commit::{CommitNote, ManifestRef, Operation, seal_bytes};
+use common::commit::{CommitNote, DeltaCheckpointRef, ManifestRef, Operation, seal_bytes};
 use common::layout::CHECKPOINT_KEY;
 use common::limits::{FILE_BYTES_MAX, SEAL_MANIFESTS_MAX};
 use common::manifest::{FileEntry, Manifest, QuarantineEntry};
@@ -35,11 +35,22 @@ pub struct SealOptions {
     pub rounds_max: usize,
     /// Most manifests in one commit, at most [`SEAL_MANIFESTS_MAX`].
     pub manifests_per_commit_max: usize,
+    /// Versions from one Delta checkpoint to the next; none are written if 0, or without a ledger.
+    pub delta_checkpoint_every: u64,
 }
+
+/// A reader that starts from a Delta checkpoint gets at most this many commits, a few at once, of
+/// some kilobytes each; and a Delta checkpoint, which names all files, is written rarely enough
+/// not to outweigh the commits.
+const DELTA_CHECKPOINT_EVERY: u64 = 100;
 
 impl Default for SealOptions {
     fn default() -> Self {
-        Self { rounds_max: 1_000, manifests_per_commit_max: SEAL_MANIFESTS_MAX }
+        Self {
+            rounds_max: 1_000,
+            manifests_per_commit_max: SEAL_MANIFESTS_MAX,
+            delta_checkpoint_every: DELTA_CHECKPOINT_EVERY,
+        }
     }
 }
 
@@ -86,7 +97,8 @@ async fn run(
     now_micros: i64,
     options: SealOptions,
 ) -> Result<SealReport, SealError> {
-    let mut ledger = signer.map(|signer| Ledger { signer, published: None });
+    let every = options.delta_checkpoint_every;
+    let mut ledger = signer.map(|signer| Ledger { signer, published: None, every });
     let count_max = options.manifests_per_commit_max.clamp(1, SEAL_MANIFESTS_MAX);
     let mut report = SealReport::default();
     let mut candidates = Candidates::default();
@@ -131,6 +143,8 @@ struct Ledger<'a> {
     signer: &'a dyn Signer,
     /// Size this seal knows to be published.
     published: Option<u64>,
+    /// Versions from one Delta checkpoint to the next.
+    every: u64,
 }
 
 impl Ledger<'_> {
@@ -151,6 +165,37 @@ impl Ledger<'_> {
         report.checkpoints += published.signed;
         report.sealed_through = published.size.checked_sub(1);
         Ok(())
+    }
+}
+
+impl Ledger<'_> {
+    /// What the next commit says of a Delta checkpoint: the last one that is due, unless a commit
+    /// names it already. It is written now if it is not there.
+    async fn delta_checkpoint(
+        &self,
+        sealer: &Sealer,
+        log: &Log,
+        report: &mut SealReport,
+    ) -> Result<Option<DeltaCheckpointRef>, SealError> {
+        let last = log.version().unwrap_or_default();
+        let due = last.checked_div(self.every).unwrap_or_default().saturating_mul(self.every);
+        // Only what is signed: nobody could believe the rest.
+        if due == 0 || self.published <= Some(due) {
+            return Ok(None);
+        }
+        let later = log.commits().iter().rev().map(|sealed| &sealed.commit.note);
+        let mut later = later.take_while(|note| note.version > due);
+        if later.any(|note| note.delta_checkpoint.is_some_and(|named| named.version >= due)) {
+            return Ok(None);
+        }
+        match sealer.put_delta_checkpoint(log, due).await? {
+            Ok(named) => Ok(Some(named)),
+            Err(wrong) => {
+                tracing::warn!(version = due, wrong, "no commit vouches for a Delta checkpoint");
+                report.delta_checkpoint_refused = Some(wrong);
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -175,11 +220,16 @@ impl Round<'_> {
             return Ok(());
         };
         if !plan.manifests.is_empty() {
+            let delta_checkpoint = match ledger {
+                Some(ledger) => ledger.delta_checkpoint(sealer, log, report).await?,
+                None => None,
+            };
             let note = CommitNote {
                 format: common::FORMAT,
                 operation: Operation::Seal,
                 version: log.next_version(),
                 previous_sha256: log.commits().last().map(|last| last.sha256),
+                delta_checkpoint,
                 manifests: plan.manifests,
             };
             let bytes = seal_bytes(now_micros.div_euclid(1000), &note, &plan.adds);
@@ -216,6 +266,8 @@ impl Round<'_> {
 fn count(report: &mut SealReport, note: &CommitNote, adds: &[FileEntry], mixed: u64) {
     tracing::info!(version = note.version, manifests = note.manifests.len(), "sealed");
     report.commits += 1;
+    report.delta_checkpoint =
+        note.delta_checkpoint.map(|named| named.version).or(report.delta_checkpoint);
     report.manifests_sealed += u64::try_from(note.manifests.len()).unwrap_or(u64::MAX);
     report.manifests_mixed += mixed;
     for file in adds {
@@ -376,5 +428,9 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+#[cfg(test)]
+mod delta_tests;
+#[cfg(test)]
+mod strict_tests;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use crate::answer::{Answer, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
 use crate::meter::{Meter, Metered};
+use crate::pinned::Pinned;
 use crate::plan;
 use crate::receipt::{Evidence, Scans, SnapshotCost};
 use crate::request::{Limits, Request};
@@ -35,6 +36,8 @@ pub struct Engine {
 /// What answers over a given snapshot and store.
 struct Core {
     limits: Limits,
+    /// Whether strict queries hash each file before they use a part of it.
+    hash_files: bool,
     shared: Shared,
     workers: Arc<Workers>,
 }
@@ -53,6 +56,27 @@ impl Engine {
     /// If the folder to spill to can not be used.
     pub fn new(reader: Reader, limits: Limits) -> Result<Self, QueryError> {
         Ok(Self { reader, core: Core::new(limits)?, latest: Mutex::default() })
+    }
+
+    /// An engine over the same archive, which trusts the same policy, within other limits.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn limited(&self, limits: Limits) -> Result<Self, QueryError> {
+        Ok(Self::new(self.reader.clone(), limits)?.hashing_files(self.core.hash_files))
+    }
+
+    /// The same engine, whose strict queries read each file whole and hash it before they use a
+    /// part of it, if so asked.
+    #[must_use]
+    pub fn hashing_files(mut self, hash_files: bool) -> Self {
+        self.core.hash_files = hash_files;
+        self
+    }
+
+    /// URL of the archive.
+    pub fn archive_url(&self) -> &str {
+        self.reader.store().url()
     }
 
     /// The limits this engine keeps.
@@ -88,7 +112,7 @@ impl Core {
     fn new(limits: Limits) -> Result<Self, QueryError> {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
         let workers = Arc::new(Workers::new(limits.threads)?);
-        Ok(Self { limits, shared, workers })
+        Ok(Self { limits, hash_files: false, shared, workers })
     }
 
     fn parse(&self, request: &Request) -> Result<Statement, QueryError> {
@@ -104,15 +128,20 @@ impl Core {
     ) -> Result<Answer, QueryError> {
         let Source { snapshot, cost: snapshot_cost, store } = source;
         let meter = Meter::new(self.limits.scan_bytes_max);
-        let metered = Arc::new(Metered { inner: store, meter: Arc::clone(&meter) });
+        let metered = Metered { inner: store, meter: Arc::clone(&meter) };
+        let store: Arc<dyn ObjectStore> = match snapshot.mode {
+            Mode::Fresh => Arc::new(metered),
+            Mode::Strict => Arc::new(Pinned::new(Arc::new(metered), &snapshot, self.hash_files)),
+        };
         let scans = Scans::default();
         let session = self
             .shared
-            .session(&snapshot, metered, &scans)
+            .session(&snapshot, store, &scans)
             .map_err(|e| QueryError::from_engine(&e))?;
         let planning = physical_plan(session, statement, request.clone());
         let (plan, context) = self.in_time(started, on_deep_stack(planning)).await??;
-        let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan };
+        let files_hashed = self.hash_files && snapshot.mode == Mode::Strict;
+        let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed };
         let left = self.time_left(started);
         let workers = Arc::clone(&self.workers);
         Answer::start(evidence, context, &self.limits, workers, started, left)

@@ -10,6 +10,7 @@ mod catalog;
 pub mod engine;
 pub mod error;
 mod meter;
+mod pinned;
 mod plan;
 pub mod prune;
 pub mod questions;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use archive::SealedThrough;
 use archive::snapshot::{Mode, Snapshot};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
@@ -22,6 +23,11 @@ pub struct Receipt {
     pub table_id: String,
     /// `fresh` or `strict`.
     pub mode: &'static str,
+    /// The signed checkpoint that a strict answer rests on; none if it is not strict, or the
+    /// archive has no ledger.
+    pub sealed_through: Option<SealedThrough>,
+    /// Whether each file was hashed before a part of it was used.
+    pub files_hashed: bool,
     /// Manifests not yet sealed that the snapshot includes.
     pub unsealed_manifests: u64,
     /// Their rows.
@@ -84,6 +90,7 @@ pub(crate) struct Evidence {
     pub(crate) scans: Scans,
     pub(crate) meter: Arc<Meter>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) files_hashed: bool,
 }
 
 /// What the caller's side knows.
@@ -110,6 +117,8 @@ impl Evidence {
                 Mode::Fresh => "fresh",
                 Mode::Strict => "strict",
             },
+            sealed_through: self.snapshot.sealed_through().cloned(),
+            files_hashed: self.files_hashed,
             unsealed_manifests: self.snapshot.unsealed_manifests,
             unsealed_rows: self.snapshot.unsealed_rows,
             unreadable_manifests: self.snapshot.unreadable_manifests.clone(),

@@ -67,15 +67,18 @@ class Tree:  # 19.1, RFC 6962: levels[k][i] is the hash of the i-th whole subtre
 
 
 def entry(version, commit):  # 19.2
-    lines, segments = commit.split(b"\n")[:-1], []
+    lines, segments, vouched = commit.split(b"\n")[:-1], [], ""
     with contextlib.suppress(Exception):  # what is no commit is told elsewhere
         tags = [action["add"]["tags"] for action in map(parse, lines) if "add" in action]
         segments = [f"segment {tag['ma.segment']}\nrows {tag['ma.rows']}\n"
                     f"row-root {tag['ma.row_root']}\n".encode() for tag in tags]
+    with contextlib.suppress(Exception):
+        named = parse(lines[0])["commitInfo"]["meshledger"]["delta_checkpoint"]
+        vouched = f"delta-checkpoint {named['version']} {named['sha256']}\n"
     return (f"mesh-archive-commit/v1\nversion {version}\n"
             f"commit-sha256 {sha(commit).hex()}\ncommit-bytes {len(commit)}\n"
             f"lines {len(lines)}\nlines-root {Tree(lines).root().hex()}\n"
-            f"segments {len(segments)}\nsegments-root {Tree(segments).root().hex()}\n").encode()
+            f"segments {len(segments)}\nsegments-root {Tree(segments).root().hex()}\n{vouched}").encode()
 
 
 def unbase64(text):  # 19.4
@@ -249,6 +252,7 @@ class Log:
     def __init__(self, here):
         self.here, self.entries, self.table_id, self.times, self.previous = here, [], None, (), None
         self.held, self.counted, self.files = [], set(), {}  # files: key, then length and digest
+        self.vouched, self.digests = {}, []  # Delta checkpoints: version, then length and digest
         versions = [int(found[1]) for found in matching(here, rf"_delta_log/{N20}\.json")]
         if not versions:
             find("NOT_AN_ARCHIVE", "_delta_log/")
@@ -262,6 +266,7 @@ class Log:
                 commit = read(here, key, 256)
                 self.entries.append(entry(version, commit))
                 previous, self.previous = self.previous, sha(commit).hex()
+                self.digests.append(self.previous)
                 self.commit(version, key, commit.decode().split("\n"), previous)
 
     def commit(self, version, key, lines, previous):  # 10
@@ -274,6 +279,9 @@ class Log:
         assert (note["format"], note["version"]) == (1, version), "another version"
         if note.get("previous_sha256") != previous:  # 10.13
             find("CHAIN", f"_delta_log/{version - 1:020}.json", "the next version names other bytes")
+        if named := note.get("delta_checkpoint"):
+            assert 0 < named["version"] < version, "a Delta checkpoint of no earlier version"
+            self.vouched[named["version"]] = (named["bytes"], named["sha256"])
         if not version:
             self.table_id = actions[2]["metaData"]["id"]
             fields = parse(actions[2]["metaData"]["schemaString"])["fields"]
@@ -339,6 +347,22 @@ class Log:
                 lost = not waits and not {unit["id"] for unit in m["units"]} <= held
                 find("GAP" if lost else "ORPHAN", found[0], "no commit names it", lost)
 
+    def check_delta_checkpoints(self):  # 22; their rows are not looked at
+        name = "_delta_log/{:020}.checkpoint.parquet".format
+        there = {int(found[1]) for found in matching(self.here, rf"_delta_log/{N20}\.checkpoint\.parquet")}
+        for version in sorted(there | set(self.vouched)):
+            with judge("DELTA_CHECKPOINT", name(version)):
+                data = read(self.here, name(version), 1024)
+                about = f'{{"format":1,"version":{version},"commit_sha256":"{self.digests[version]}"}}'
+                assert about.encode() in data and data[:4] == data[-4:] == b"PAR1", "of another commit"
+                if version in self.vouched:
+                    assert (len(data), sha(data).hex()) == self.vouched[version], "other bytes"
+        if (hint := "_delta_log/_last_checkpoint") in self.here:  # 22.7
+            with judge("DELTA_CHECKPOINT", hint):
+                said = parse(read(self.here, hint))
+                assert set(said) == {"version", "size", "sizeInBytes", "numOfAddFiles"}, "other members"
+                assert said["version"] in there, "one that is not there"
+
     def check_files(self):  # 11, 14.6
         for key, (size, digest) in self.files.items():
             with judge("FILE_MISSING", key):
@@ -379,6 +403,7 @@ def main(archive, work, trusted):
     log, work = Log(objects(archive)), objects(work)
     log.check_waiting(work)
     log.check_files()
+    log.check_delta_checkpoints()
     check_ledger(log.here, work, log.entries, log.table_id, keys)
     log.check_strays(work)
     return 1 if any(one[0] == "T" for one in findings) else 2 if findings else 0

@@ -33,6 +33,7 @@ mod s3;
 mod scene;
 mod serve;
 mod sources;
+mod strict;
 mod tamper;
 mod tidy;
 mod views;

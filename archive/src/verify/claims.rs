@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use common::commit::{Commit, CommitNote, ManifestRef, Operation, seal_bytes};
+use common::commit::{ManifestRef, add_action, parse_add};
 use common::layout;
 use common::manifest::{FileEntry, Manifest};
-use common::{SegmentId, Sha256Digest, UnitId};
+use common::{SegmentId, UnitId};
 
 use super::finding::{Code, Finding};
 use crate::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
@@ -163,15 +163,7 @@ impl<'a> Claims<'a> {
 
 /// A file's description as a commit carries it: time bounds in statistics rounded outwards.
 pub(super) fn as_committed(file: &FileEntry) -> Option<FileEntry> {
-    let note = CommitNote {
-        format: common::FORMAT,
-        operation: Operation::Seal,
-        version: 1,
-        previous_sha256: Some(Sha256Digest::of(b"")),
-        manifests: Vec::new(),
-    };
-    let bytes = seal_bytes(0, &note, std::slice::from_ref(file));
-    Commit::parse(1, &bytes).ok()?.adds.pop()
+    parse_add(add_action(file, 0)).ok()
 }
 
 /// The first thing in which two descriptions differ.

@@ -9,6 +9,7 @@ use common::limits::COMMIT_BYTES_MAX;
 use common::{FormatError, Sha256Digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::delta::Beside;
 use super::finding::{Code, Finding, Findings};
 use super::strays::REST_NOT_EXAMINED;
 use crate::background;
@@ -55,6 +56,8 @@ pub(super) struct Versions {
     /// The version that should be next.
     next: u64,
     is_any: bool,
+    /// What else of the log is there.
+    pub(super) beside: Beside,
 }
 
 impl Versions {
@@ -82,9 +85,13 @@ impl Versions {
             for object in page {
                 match layout::parse(&object.key) {
                     Place::Commit(version) => versions.push((version, object)),
+                    Place::DeltaCheckpoint(version) => {
+                        self.beside.checkpoints.insert(version);
+                    }
+                    Place::LastCheckpoint => self.beside.has_hint = true,
                     _ => findings.push(
                         Finding::new(Code::Stray, store.object_url(&object.key))
-                            .differs("nothing but commits", "an object nobody names")
+                            .differs("commits and Delta checkpoints only", "an object nobody names")
                             .detail("some engines would read it as part of the log"),
                     ),
                 }

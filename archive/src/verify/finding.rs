@@ -87,6 +87,8 @@ codes! {
     Rotation = "ROTATION",
     /// Witnesses have not cosigned what the policy wants cosigned.
     Witness = "WITNESS",
+    /// A Delta checkpoint is not what the commits give, or not what one of them vouches for.
+    DeltaCheckpoint = "DELTA_CHECKPOINT",
     /// The held index does not follow from the manifests.
     HeldIndex = "HELD_INDEX",
 }

@@ -243,7 +243,7 @@ async fn examine(reader: &Reader, depth: Depth, key: &str) -> Result<Examined, A
         Place::Checkpoint | Place::Signature(..) | Place::Statement(_) | Place::Tile(_) => {
             Examined::Nothing
         }
-        Place::Commit(_) | Place::Unknown => {
+        Place::Commit(_) | Place::DeltaCheckpoint(_) | Place::LastCheckpoint | Place::Unknown => {
             let url = reader.store().object_url(key);
             let finding = Finding::new(Code::Stray, url);
             let finding = finding.differs("objects of an archive only", "an object nobody names");

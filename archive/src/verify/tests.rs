@@ -62,7 +62,12 @@ fn every_attack_is_found_and_named() {
         ("delete data", |f, a, _| fs::remove_file(file(f, a, 0)).unwrap(), &["FILE_MISSING"]),
         ("swap two files", |f, a, b| swap(&file(f, a, 0), &file(f, b, 0)), &["FILE_SIZE"; 2]),
         ("add to data", |f, _, _| plant(f, "data/event_date=2026-11-02/x.parquet"), &["STRAY"]),
-        ("add to the log", |f, _, _| plant(f, "_delta_log/_last_checkpoint"), &["STRAY"]),
+        ("add to the log", |f, _, _| plant(f, "_delta_log/readme.txt"), &["STRAY"]),
+        (
+            "add a hint at a Delta checkpoint",
+            |f, _, _| plant(f, "_delta_log/_last_checkpoint"),
+            &["DELTA_CHECKPOINT"],
+        ),
         ("add to the index", |f, _, _| plant(f, "index/x"), &["STRAY"]),
         ("add a ledger", |f, _, _| plant(f, "_ledger/checkpoint"), &["NOTE"]),
         ("add to the ledger", |f, _, _| plant(f, "_ledger/x"), &["NOTE", "STRAY"]),

@@ -1,12 +1,13 @@
 //! Walks the log from its first commit to its last, checking each with what it names, and keeps
 //! of it what later checks need: 32 bytes a commit in memory, everything else in sorted records.
 
-use common::commit::Commit;
+use common::commit::{Commit, DeltaCheckpointRef};
 use common::layout;
 use futures::{StreamExt, TryStreamExt, stream};
 use tlog::Hash;
 
 use super::commits::{self, Budget, Previous, ReadCommit, Versions};
+use super::delta::Beside;
 use super::files::Pool;
 use super::finding::{Code, Finding, Findings};
 use super::history::{self, OfCommit};
@@ -37,6 +38,10 @@ pub(super) struct Walked {
     /// Whether a commit that is there could not be read from the store.
     pub(super) is_cut: bool,
     pub(super) known: Known,
+    /// Delta checkpoints that are there.
+    pub(super) beside: Beside,
+    /// Delta checkpoints that commits vouch for.
+    pub(super) vouched: Vec<DeltaCheckpointRef>,
 }
 
 impl Walked {
@@ -107,6 +112,7 @@ impl Walk<'_> {
         loop {
             let page = versions.page(self.store, self.findings).await?;
             if page.is_empty() {
+                walked.beside = versions.beside;
                 return Ok(walked);
             }
             listed += u64::try_from(page.len()).unwrap_or(u64::MAX);
@@ -174,6 +180,7 @@ impl Walk<'_> {
         };
         commits::check_chain(self.store, &commit, *previous, self.findings);
         *previous = Some(Previous { version, sha256, times: commits::event_times(&commit) });
+        walked.vouched.extend(commit.note.delta_checkpoint);
         if let Some(table_id) = &commit.table_id {
             walked.table_id = Some(table_id.clone());
         }

@@ -1,5 +1,6 @@
 //! `ingest`: archives what files and standard input hold.
 
+use maintain_fn::SealOptions;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +37,15 @@ pub(crate) async fn run(args: args::Ingest, interrupt: Interrupt) -> Outcome {
         }
     }
     if failed.is_none() && args.seal && !summary.interrupted {
-        match super::seal::seal(&archive, &args.place, &args.key, &args.policy).await {
+        match super::seal::seal(
+            &archive,
+            &args.place,
+            &args.key,
+            &args.policy,
+            SealOptions::default(),
+        )
+        .await
+        {
             Ok((report, _)) if super::seal::exit(&report) == Exit::Ok => {
                 summary.sealed_version = report.version;
             }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use archive::Mode;
 use query_fn::rows::{Destination, Format};
-use query_fn::{Receipt, Request};
+use query_fn::{Engine, Receipt, Request};
 use tokio::runtime::Handle;
 
-use crate::args::{Query, QueryFormat, ReceiptFormat};
+use crate::args::{Query, QueryFormat, ReceiptFormat, Strict};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::key;
 use crate::output::{self, printable};
 use crate::query;
 use crate::shell;
@@ -41,17 +42,15 @@ async fn interactive(args: Query) -> Outcome {
         let name = printable(name, false);
         return Err(Failure::usage(format!("--param {name}: a parameter needs SQL or --question")));
     }
-    let archive = super::open(&args.place).await?;
-    let engine = query::engine(&archive, query::limits(&args.limits))?;
+    let engine = open(&args).await?;
     let (runtime, mode) = (Handle::current(), mode(&args));
-    let shell = tokio::task::spawn_blocking(move || shell::run(runtime, archive, engine, mode));
+    let shell = tokio::task::spawn_blocking(move || shell::run(runtime, engine, mode));
     shell.await.unwrap_or_else(|e| Err(Failure::new(Exit::Query, format!("a defect: {e}"))))
 }
 
 async fn once(args: Query) -> Outcome {
     let request = request(&args)?;
-    let archive = super::open(&args.place).await?;
-    let engine = query::engine(&archive, query::limits(&args.limits))?;
+    let engine = open(&args).await?;
     let format = match args.format {
         QueryFormat::Table => Format::Table,
         QueryFormat::Json => Format::JsonLines,
@@ -69,8 +68,27 @@ async fn once(args: Query) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// Opens the archive, and an engine that trusts whom the policy names.
+async fn open(args: &Query) -> Result<Engine, Failure> {
+    let location = super::location(&args.place)?;
+    let archive = super::open(&args.place).await?;
+    let reader = archive.reader();
+    let trust = if args.policy.is_none() && args.strict.is_none() {
+        None
+    } else {
+        let table_id = archive.table_id().await?;
+        key::trust(args.policy.as_deref(), &location, Some(&table_id))?
+    };
+    let reader = match trust {
+        Some(trust) => reader.trusting(trust.policy),
+        None => reader,
+    };
+    let engine = Engine::new(reader, query::limits(&args.limits))?;
+    Ok(engine.hashing_files(args.strict == Some(Strict::Full)))
+}
+
 fn mode(args: &Query) -> Mode {
-    if args.strict { Mode::Strict } else { Mode::Fresh }
+    if args.strict.is_some() { Mode::Strict } else { Mode::Fresh }
 }
 
 fn request(args: &Query) -> Result<Request, Failure> {

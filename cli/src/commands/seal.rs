@@ -17,7 +17,9 @@ use crate::witness::{self, is_cosigned, sentence};
 /// Runs the command.
 pub(crate) async fn run(args: Seal) -> Outcome {
     let archive = super::open(&args.place).await?;
-    let (report, witnesses) = seal(&archive, &args.place, &args.key, &args.policy).await?;
+    let every = args.delta_checkpoint_every;
+    let options = SealOptions { delta_checkpoint_every: every, ..SealOptions::default() };
+    let (report, witnesses) = seal(&archive, &args.place, &args.key, &args.policy, options).await?;
     let mut out = output::stdout();
     if args.json {
         let answer = Answer { report: &report, witnesses };
@@ -52,13 +54,14 @@ pub(crate) async fn seal(
     place: &Place,
     key: &Key,
     policy: &Policy,
+    options: SealOptions,
 ) -> Result<(SealReport, Vec<Asked>), Failure> {
     let location = super::location(place)?;
     let owner = Owner::new(archive, &location).await?;
     let found = owner.find(key.holder.as_ref()).await?;
     let trust = key::trust(policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let bar = Bars::new().spinner("sealing");
-    let sealed = seal_with(archive, found.as_ref().map(|found| &*found.signer)).await;
+    let sealed = seal_with(archive, found.as_ref().map(|found| &*found.signer), options).await;
     bar.finish_and_clear();
     let report = sealed?;
     let witnesses = witness::ask(archive, trust.as_ref().filter(|_| found.is_some())).await;
@@ -72,9 +75,9 @@ pub(crate) async fn seal(
 pub(crate) async fn seal_with(
     archive: &Archive,
     signer: Option<&dyn Signer>,
+    options: SealOptions,
 ) -> Result<SealReport, Failure> {
     let (sealer, now_micros) = (archive.sealer(), doors::now_micros()?);
-    let options = SealOptions::default();
     Ok(match signer {
         Some(signer) => maintain_fn::seal_signed(&sealer, signer, now_micros, options).await?,
         None => maintain_fn::seal(&sealer, now_micros, options).await?,
@@ -83,7 +86,8 @@ pub(crate) async fn seal_with(
 
 /// A seal that had to refuse something needs somebody's attention.
 pub(crate) fn exit(report: &SealReport) -> Exit {
-    if report.manifests_refused.is_empty() { Exit::Ok } else { Exit::Storage }
+    let is_fine = report.manifests_refused.is_empty() && report.delta_checkpoint_refused.is_none();
+    if is_fine { Exit::Ok } else { Exit::Storage }
 }
 
 /// The report in sentences.
@@ -102,6 +106,17 @@ pub(crate) fn text(report: &SealReport) -> String {
     };
     if let Some(through) = report.sealed_through {
         text.push_str(&format!("The signed ledger covers versions 0 to {through}.\n"));
+    }
+    if let Some(version) = report.delta_checkpoint {
+        text.push_str(&format!(
+            "The ledger vouches for a Delta checkpoint of version {version}.\n"
+        ));
+    }
+    if let Some(wrong) = &report.delta_checkpoint_refused {
+        text.push_str(&format!(
+            "NOT VOUCHED FOR {}; `meshledger verify` says more.\n",
+            printable(wrong, false)
+        ));
     }
     if report.rejects > 0 {
         let rejects = counted(report.rejects, "reject is", "rejects are");

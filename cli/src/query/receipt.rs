@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use archive::SealedThrough;
 use query_fn::Receipt;
 
-use crate::output::{bytes, count, counted, elapsed};
+use crate::output::{bytes, count, counted, elapsed, printable};
 
 /// The receipt in a sentence: rows, time, version, what was read and what was not.
 pub(crate) fn text(receipt: &Receipt) -> String {
@@ -49,9 +50,40 @@ pub(crate) fn text(receipt: &Receipt) -> String {
     }
     if receipt.mode == "strict" {
         text.push_str("; sealed data only");
+        text.push_str(&sealed(receipt.sealed_through.as_ref()));
+        if receipt.files_hashed {
+            text.push_str("; every file it read has its SHA-256");
+        }
     }
     if !receipt.complete {
         text.push_str("; not read to its end");
+    }
+    text
+}
+
+/// Which checkpoint a strict answer rests on, whose signature counted, and what was left out.
+fn sealed(through: Option<&SealedThrough>) -> String {
+    let Some(through) = through else {
+        return ", which no ledger signs".to_owned();
+    };
+    let mut text = format!(", through version {} of root {}", through.version, through.root);
+    match &through.signed_by {
+        // The name alone; the key itself is in the receipt as JSON.
+        Some(key) => {
+            let name = key.split('+').next().unwrap_or_default();
+            text.push_str(&format!(", signed by {}", printable(name, false)));
+        }
+        None => text.push_str(", whose signature was held against no policy"),
+    }
+    for witness in &through.witnesses {
+        text.push_str(&format!(", witnessed by {}", printable(witness, false)));
+    }
+    let ignored = [
+        (through.unsealed_commits_ignored, "unsealed commit", "unsealed commits"),
+        (through.unsealed_manifests_ignored, "waiting manifest", "waiting manifests"),
+    ];
+    for (number, one, many) in ignored.into_iter().filter(|(number, ..)| *number > 0) {
+        text.push_str(&format!("; {} ignored", counted(number, one, many)));
     }
     text
 }
@@ -62,7 +94,20 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_was_read_and_what_was_not() {
+        let through = SealedThrough {
+            version: 3,
+            size: 4,
+            root: "AAAA".to_owned(),
+            origin: String::new(),
+            signed_by: Some("mesh+01+AB".to_owned()),
+            witnesses: vec!["w.example".to_owned()],
+            delta_checkpoint: None,
+            unsealed_commits_ignored: 1,
+            unsealed_manifests_ignored: 2,
+        };
         let receipt = Receipt {
+            sealed_through: Some(through.clone()),
+            files_hashed: true,
             complete: true,
             version: 3,
             table_id: String::new(),
@@ -90,7 +135,21 @@ mod tests {
         assert_eq!(
             text(&receipt),
             "1 row in 84 ms from version 3: read 2 of 1,014 files (1,000 skipped by date, 12 \
-             skipped by statistics), 1.20 MB in 14 requests; sealed data only"
+             skipped by statistics), 1.20 MB in 14 requests; sealed data only, through version \
+             3 of root AAAA, signed by mesh, witnessed by w.example; 1 unsealed commit \
+             ignored; 2 waiting manifests ignored; every file it read has its SHA-256"
         );
+        let unsigned = SealedThrough {
+            signed_by: None,
+            witnesses: Vec::new(),
+            unsealed_commits_ignored: 0,
+            unsealed_manifests_ignored: 0,
+            ..through
+        };
+        let end = |through| {
+            text(&Receipt { sealed_through: through, files_hashed: false, ..receipt.clone() })
+        };
+        assert!(end(Some(unsigned)).ends_with("whose signature was held against no policy"));
+        assert!(end(None).ends_with("sealed data only, which no ledger signs"));
     }
 }

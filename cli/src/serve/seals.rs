@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::Archive;
-use maintain_fn::Signer;
+use maintain_fn::{SealOptions, Signer};
 
 use crate::commands::seal;
 use crate::exit::{Exit, Failure};
@@ -57,7 +57,7 @@ impl Seals {
         if !self.waits.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        match seal::seal_with(&self.archive, self.signer.as_deref()).await {
+        match seal::seal_with(&self.archive, self.signer.as_deref(), SealOptions::default()).await {
             Ok(report) => {
                 witness::ask(&self.archive, self.trust.as_ref()).await;
                 if !report.is_complete {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use archive::{Archive, Mode};
+use archive::Mode;
 use common::schema::{COLUMNS, EVENT_DATE, EVENTS_TABLE};
 use query_fn::{Engine, Request};
 use rustyline::error::ReadlineError;
@@ -43,7 +43,7 @@ type Input = Editor<ShellHelper, FileHistory>;
 /// The shell's state.
 struct Shell {
     runtime: Handle,
-    archive: Archive,
+
     engine: Engine,
     mode: Mode,
     view: View,
@@ -51,15 +51,15 @@ struct Shell {
 }
 
 /// Runs the shell until the user leaves it. Call on a thread that may block.
-pub(crate) fn run(runtime: Handle, archive: Archive, engine: Engine, mode: Mode) -> Outcome {
+pub(crate) fn run(runtime: Handle, engine: Engine, mode: Mode) -> Outcome {
     let mut input = editor()?;
     let history = history_file();
     if let Some(path) = &history {
         // A history that can not be read is an empty one.
         let _ = input.load_history(path);
     }
-    let url = archive.reader().store().url().to_owned();
-    let mut shell = Shell { runtime, archive, engine, mode, view: View::Table, timing: true };
+    let url = engine.archive_url().to_owned();
+    let mut shell = Shell { runtime, engine, mode, view: View::Table, timing: true };
     let mut out = output::stdout();
     writeln!(out, "{}", heading(&format!("Meshledger: {}", printable(&url, false))))?;
     writeln!(out, "The table is mesh_events; \\? helps, \\l lists questions, \\q leaves.")?;
@@ -162,7 +162,7 @@ impl Shell {
 
     /// An engine of new threads: those of a query that was stopped may still be in a long step.
     fn renew(&mut self) -> Result<(), Failure> {
-        self.engine = query::engine(&self.archive, self.engine.limits().clone())?;
+        self.engine = self.engine.limited(self.engine.limits().clone())?;
         Ok(())
     }
 }

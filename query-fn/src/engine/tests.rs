@@ -85,6 +85,7 @@ impl Fixture {
             unsealed_rows: 0,
             unreadable_manifests: Vec::new(),
             log: archive::log::Log::default(),
+            authentic: None,
         };
         let limits = Limits { threads: 2, ..Limits::default() };
         let mut fixture = Self { snapshot, store: Arc::new(InMemory::new()), limits };
