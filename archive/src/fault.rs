@@ -139,6 +139,20 @@ struct Faulty {
     fault: Arc<Fault>,
 }
 
+impl Faulty {
+    /// A conditional write, or what is left of it.
+    async fn put(&self, key: &str, write: impl Future<Output = PutOnce> + Send) -> PutOnce {
+        match self.fault.write() {
+            Lost::Nothing => write.await,
+            Lost::Request => PutOnce::Unknown(broken("put", key)),
+            Lost::Reply => match write.await {
+                failed @ PutOnce::Failed(_) => failed,
+                _ => PutOnce::Unknown(broken("put", key)),
+            },
+        }
+    }
+}
+
 #[async_trait]
 impl Backend for Faulty {
     async fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ArchiveError> {
@@ -162,14 +176,7 @@ impl Backend for Faulty {
     }
 
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
-        match self.fault.write() {
-            Lost::Nothing => self.inner.put_once(key, bytes).await,
-            Lost::Request => PutOnce::Unknown(broken("put", key)),
-            Lost::Reply => match self.inner.put_once(key, bytes).await {
-                failed @ PutOnce::Failed(_) => failed,
-                _ => PutOnce::Unknown(broken("put", key)),
-            },
-        }
+        self.put(key, self.inner.put_once(key, bytes)).await
     }
 
     async fn get_stamped(
@@ -182,14 +189,7 @@ impl Backend for Faulty {
     }
 
     async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce {
-        match self.fault.write() {
-            Lost::Nothing => self.inner.swap_once(key, stamp, bytes).await,
-            Lost::Request => PutOnce::Unknown(broken("put", key)),
-            Lost::Reply => match self.inner.swap_once(key, stamp, bytes).await {
-                failed @ PutOnce::Failed(_) => failed,
-                _ => PutOnce::Unknown(broken("put", key)),
-            },
-        }
+        self.put(key, self.inner.swap_once(key, stamp, bytes)).await
     }
 
     async fn list_page(

@@ -53,32 +53,107 @@ impl Held {
         self.next_version.checked_sub(1)
     }
 
+    /// The first version that is not covered.
+    pub const fn next_version(&self) -> u64 {
+        self.next_version
+    }
+
     /// Extends the set to the end of the log. A set that covers nothing yet starts from the runs.
     ///
     /// # Errors
     /// If a run or manifest can not be read, or contradicts its digest.
-    pub(crate) async fn extend(mut self, store: &Store, log: &Log) -> Result<Self, ArchiveError> {
-        let Some(last) = log.version() else { return Ok(self) };
+    pub(crate) async fn extend(self, store: &Store, log: &Log) -> Result<Self, ArchiveError> {
+        self.extend_to(store, log, log.next_version()).await
+    }
+
+    /// As [`Self::extend`], to a version that is not covered any more.
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    pub(crate) async fn extend_to(
+        mut self,
+        store: &Store,
+        log: &Log,
+        end: u64,
+    ) -> Result<Self, ArchiveError> {
+        let Some(last) = end.checked_sub(1) else { return Ok(self) };
         if self.next_version > last {
             return Ok(self);
         }
-        let mut single = Vec::new();
         if self.next_version == 0 {
-            let runs = list_runs(store).await?;
-            let spans: Vec<(u64, u64)> = runs.iter().map(|run| (run.0, run.1)).collect();
-            for (first, _, index) in held::cover(&spans, last) {
-                match index.and_then(|index| runs.get(index)) {
-                    Some(run) => self.runs.push(read_run(store, run).await?),
-                    None => single.push(first),
-                }
-            }
-        } else {
-            single.extend(self.next_version..=last);
+            let parts = cover(&list_runs(store).await?, last);
+            return Self::of_parts(store, log, &parts, end).await;
         }
-        self.units.extend(units_of_versions(store, log, &single).await?);
-        self.next_version = last.saturating_add(1);
+        let new: Vec<u64> = (self.next_version..=last).collect();
+        self.units.extend(units_of_versions(store, log, &new).await?);
+        self.next_version = end;
         Ok(self)
     }
+
+    /// The set that these runs and versions are, which end before version `end`.
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    pub(crate) async fn of_parts(
+        store: &Store,
+        log: &Log,
+        parts: &[Part],
+        end: u64,
+    ) -> Result<Self, ArchiveError> {
+        let runs = read_runs(store, parts).await?;
+        let single: Vec<u64> = parts.iter().filter_map(Part::version).collect();
+        let units = units_of_versions(store, log, &single).await?;
+        Ok(Self { runs, units: units.into_iter().collect(), next_version: end })
+    }
+
+    /// Adds the units of the next version's manifests, whose commit was stored a moment ago.
+    pub fn add_version(&mut self, units: impl IntoIterator<Item = UnitId>) {
+        self.units.extend(units);
+        self.next_version = self.next_version.saturating_add(1);
+    }
+}
+
+/// What a set of held units starts from.
+pub(crate) enum Part {
+    /// A run of the index.
+    Run(RunName),
+    /// The manifests of a version that no run covers.
+    Version(u64),
+}
+
+impl Part {
+    pub(crate) const fn version(&self) -> Option<u64> {
+        match self {
+            Self::Run(_) => None,
+            Self::Version(version) => Some(*version),
+        }
+    }
+}
+
+/// The runs and single versions that together are versions 0 to `last`.
+pub(crate) fn cover(runs: &[RunName], last: u64) -> Vec<Part> {
+    let spans: Vec<(u64, u64)> = runs.iter().map(|run| (run.0, run.1)).collect();
+    held::cover(&spans, last)
+        .into_iter()
+        .map(|(first, _, index)| {
+            let run = index.and_then(|index| runs.get(index));
+            run.map_or(Part::Version(first), |run| Part::Run(*run))
+        })
+        .collect()
+}
+
+async fn read_runs(store: &Store, parts: &[Part]) -> Result<Vec<Run>, ArchiveError> {
+    let mut names = Vec::new();
+    for part in parts {
+        if let Part::Run(run) = part {
+            names.push(*run);
+        }
+    }
+    stream::iter(names)
+        .map(|run| async move { read_run(store, &run).await })
+        .buffered(READS_MAX)
+        .try_collect()
+        .await
 }
 
 /// A run's versions and digest, as its name says.
@@ -120,7 +195,14 @@ pub(crate) async fn units_of_versions(
     log: &Log,
     versions: &[u64],
 ) -> Result<BTreeSet<UnitId>, ArchiveError> {
-    let commits = versions.iter().filter_map(|v| log.commits().get(usize::try_from(*v).ok()?));
+    // A run may be missing far back, where this log does not reach.
+    let whole = if versions.iter().any(|version| *version < log.first()) {
+        Some(Log::load(store, &Log::default()).await?)
+    } else {
+        None
+    };
+    let log = whole.as_ref().unwrap_or(log);
+    let commits = versions.iter().filter_map(|version| log.commit(*version));
     let manifests: Vec<ManifestRef> =
         commits.flat_map(|sealed| sealed.commit.note.manifests.iter().cloned()).collect();
     stream::iter(manifests)

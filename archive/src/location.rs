@@ -4,11 +4,12 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::ArchiveError;
 
-/// An archive URL and its work URL.
+/// An archive URL, its work URL and the place of its locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     archive: Target,
     work: Target,
+    locks: Target,
 }
 
 /// One place: a folder or an S3 prefix.
@@ -41,7 +42,20 @@ impl Location {
         if archive.kind == work.kind {
             return Err(wrong(&work.url, "a work URL that is not the archive's own"));
         }
-        Ok(Self { archive, work })
+        Ok(Self { archive, locks: work.clone(), work })
+    }
+
+    /// The same with a place of its own for locks: what is about to be signed is remembered there,
+    /// out of reach of whoever can change archive and work area.
+    ///
+    /// # Errors
+    /// If the URL is not understood, or is the archive's.
+    pub fn with_locks(self, url: &str) -> Result<Self, ArchiveError> {
+        let locks = Target::parse(url)?;
+        if locks.kind == self.archive.kind {
+            return Err(wrong(&locks.url, "a URL for locks that is not the archive's own"));
+        }
+        Ok(Self { locks, ..self })
     }
 
     /// URL of the archive, without a slash at the end.
@@ -52,6 +66,15 @@ impl Location {
     /// URL of the work area.
     pub fn work_url(&self) -> &str {
         &self.work.url
+    }
+
+    /// URL of the place of locks: the work area's, unless there is another.
+    pub fn locks_url(&self) -> &str {
+        &self.locks.url
+    }
+
+    pub(crate) const fn locks(&self) -> &Target {
+        &self.locks
     }
 
     pub(crate) const fn archive(&self) -> &Target {
@@ -153,5 +176,12 @@ mod tests {
         check("", None);
         assert!(Location::parse("/a/b", Some("/a/b/")).is_err());
         assert!(Location::parse("s3://bucket", Some("s3://bucket-work")).is_ok());
+        let location = Location::parse("/a/b", None).unwrap();
+        assert_eq!(location.locks_url(), "/a/b.work");
+        let elsewhere = location.clone().with_locks("s3://other/locks/").unwrap();
+        assert_eq!(elsewhere.locks_url(), "s3://other/locks");
+        assert_eq!(elsewhere.work_url(), location.work_url());
+        assert!(location.clone().with_locks("/a/b/").is_err());
+        assert!(location.with_locks("gs://locks").is_err());
     }
 }

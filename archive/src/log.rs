@@ -8,6 +8,7 @@ use common::layout::{self, LOG_PREFIX, Place};
 use common::ledger::Entry;
 use common::limits::COMMIT_BYTES_MAX;
 use futures::{StreamExt, TryStreamExt, stream};
+use tlog::tile::Whole;
 
 use crate::background;
 use crate::error::ArchiveError;
@@ -26,9 +27,13 @@ pub struct SealedCommit {
     pub commit: Commit,
 }
 
-/// All commits; the one at index `n` is version `n`. Cheap to clone.
+/// All commits; the one at index `n` is version `n`. A sealer may know the end alone, and then the
+/// first one is a later version. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
+    /// Version of the first commit here.
+    first: u64,
+    table_id: String,
     commits: Vec<Arc<SealedCommit>>,
 }
 
@@ -36,9 +41,24 @@ pub struct Log {
 const READS_MAX: usize = 16;
 
 impl Log {
-    /// Every commit, from version 0.
+    /// The end of a table's log, from this version on, before any of it is loaded.
+    pub(crate) fn end_from(first: u64, table_id: &str) -> Self {
+        Self { first, table_id: table_id.to_owned(), commits: Vec::new() }
+    }
+
+    /// Every commit, from version 0 unless only the end is known.
     pub fn commits(&self) -> &[Arc<SealedCommit>] {
         &self.commits
+    }
+
+    /// Version of the first commit that is known: 0, unless only the end is.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The commit of a version, if it is known.
+    pub fn commit(&self, version: u64) -> Option<&Arc<SealedCommit>> {
+        self.commits.get(usize::try_from(version.checked_sub(self.first)?).ok()?)
     }
 
     /// The latest version; `None` if nothing was loaded.
@@ -48,20 +68,25 @@ impl Log {
 
     /// The version the next commit will have.
     pub fn next_version(&self) -> u64 {
-        u64::try_from(self.commits.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.commits.len()).map_or(u64::MAX, |count| self.first.saturating_add(count))
     }
 
-    /// The log as it was when it had so many commits.
+    /// The log as it was when this version was the next one.
     #[must_use]
-    pub fn prefix(&self, commits: u64) -> Self {
-        let count = usize::try_from(commits).unwrap_or(usize::MAX).min(self.commits.len());
-        Self { commits: self.commits[..count].to_vec() }
+    pub fn prefix(&self, end: u64) -> Self {
+        let count = usize::try_from(end.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let commits = self.commits.iter().take(count).cloned().collect();
+        Self { first: self.first, table_id: self.table_id.clone(), commits }
+    }
+
+    /// The ledger's tree over the commits, all of which must be known.
+    pub fn tree(&self) -> Whole {
+        Whole::new(self.commits.iter().map(|sealed| sealed.entry.leaf()).collect())
     }
 
     /// Table id, as version 0 says.
     pub fn table_id(&self) -> &str {
-        let genesis = self.commits.first();
-        genesis.and_then(|sealed| sealed.commit.table_id.as_deref()).unwrap_or_default()
+        &self.table_id
     }
 
     /// Loads the log, reading only what `previous` lacks.
@@ -69,12 +94,26 @@ impl Log {
     /// # Errors
     /// If a version is missing or malformed, or does not continue the one before it.
     pub(crate) async fn load(store: &Store, previous: &Self) -> Result<Self, ArchiveError> {
+        Self::load_before(store, previous, u64::MAX).await
+    }
+
+    /// Loads the log as [`Self::load`] does, but no version from `end` on, whatever may be there.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) async fn load_before(
+        store: &Store,
+        previous: &Self,
+        end: u64,
+    ) -> Result<Self, ArchiveError> {
         let mut log = previous.clone();
         let after = log.version().map(layout::commit_key);
         let mut listed: Vec<u64> = Vec::new();
         for object in store.list(LOG_PREFIX, after.as_deref()).await? {
             // Names that are no commit's are no part of the log; `verify` reports them.
-            if let Place::Commit(version) = layout::parse(&object.key) {
+            if let Place::Commit(version) = layout::parse(&object.key)
+                && version < end
+            {
                 listed.push(version);
             }
         }
@@ -104,6 +143,16 @@ impl Log {
         Ok(log)
     }
 
+    /// The log with the next version, whose commit was stored a moment ago.
+    ///
+    /// # Errors
+    /// If it is missing or malformed, or does not continue the one before it.
+    pub(crate) async fn with_next(&self, store: &Store) -> Result<Self, ArchiveError> {
+        let mut log = self.clone();
+        log.push(store.url(), read(store, log.next_version()).await?)?;
+        Ok(log)
+    }
+
     fn push(&mut self, url: &str, sealed: SealedCommit) -> Result<(), ArchiveError> {
         if let Some(last) = self.commits.last() {
             let named = sealed.commit.note.previous_sha256;
@@ -115,6 +164,9 @@ impl Log {
                     found: last.sha256,
                 });
             }
+        }
+        if let Some(table_id) = &sealed.commit.table_id {
+            self.table_id.clone_from(table_id);
         }
         self.commits.push(Arc::new(sealed));
         Ok(())

@@ -25,6 +25,8 @@ pub struct StoreOptions {
     pub put_attempts_max: Option<u32>,
     /// First pause between such attempts, in milliseconds; doubles each time; 100 if absent.
     pub put_pause_millis: Option<u64>,
+    /// How the place of locks is reached, where it is another's; as all else, if absent.
+    pub locks: Option<Box<Self>>,
     /// Further settings by the object store's own names, for example
     /// `aws_container_credentials_relative_uri`.
     pub extra: BTreeMap<String, String>,

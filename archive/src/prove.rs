@@ -123,8 +123,7 @@ impl Prover {
         let mut note = Note::parse(&bytes)?;
         let head = Checkpoint::parse(&note.text)?;
         let log = Log::load(store, &Log::default()).await?;
-        let leaves = log.commits().iter().map(|commit| commit.entry.leaf()).collect();
-        let tree = Whole::new(leaves);
+        let tree = log.tree();
         let root = tree.root_at(head.size);
         if root != Some(head.root) {
             let found = root.map_or_else(|| format!("{} commits", tree.size()), |r| r.to_string());

@@ -253,6 +253,7 @@ pub async fn seal(archive: &Archive, samples: &[&Sample]) -> Result<CommitPut, A
         version: log.next_version(),
         previous_sha256: log.commits().last().map(|last| last.sha256),
         delta_checkpoint: None,
+        refused: None,
         manifests,
     };
     let bytes = seal_bytes(1_793_615_000_000, &note, &adds);
@@ -260,7 +261,7 @@ pub async fn seal(archive: &Archive, samples: &[&Sample]) -> Result<CommitPut, A
     for sample in samples {
         sealer.remove_waiting(&common::layout::inbox_key(sample.manifest.delivery)).await?;
     }
-    let _ = sealer.write_held_runs(&sealer.log(&log).await?).await?;
+    let _ = sealer.write_held_runs(&sealer.log(&log).await?, 0).await?;
     Ok(put)
 }
 

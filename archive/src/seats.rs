@@ -5,6 +5,7 @@
 mod cache;
 mod delta;
 mod ledger;
+mod repair;
 mod sealer;
 mod writer;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use common::commit::{Commit, Genesis};
 use common::layout;
 use tlog::policy::Policy;
+use tokio::sync::OnceCell;
 
 use crate::error::ArchiveError;
 use crate::location::Location;
@@ -22,6 +24,7 @@ use crate::store::{Put, Store};
 use crate::strict::Trust;
 
 pub(crate) use cache::Cache;
+pub use ledger::SignedEnd;
 pub use sealer::{CommitPut, Sealer};
 pub use writer::Writer;
 
@@ -31,11 +34,23 @@ pub struct Archive {
     places: Places,
 }
 
-/// The two stores of an archive.
+/// The stores of an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     pub(crate) archive: Store,
     pub(crate) work: Store,
+    /// Where locks are: the work area, or a place of their own.
+    pub(crate) locks: Store,
+    /// The table id, once it was read: it is for ever.
+    table_id: Arc<OnceCell<String>>,
+}
+
+impl Places {
+    /// The table id; read once.
+    async fn table_id(&self) -> Result<&str, ArchiveError> {
+        let read = || read_table_id(&self.archive);
+        Ok(self.table_id.get_or_try_init(read).await?)
+    }
 }
 
 /// What [`Archive::create`] found or made.
@@ -63,7 +78,7 @@ impl Archive {
         let archive = Self::connect(location, options)?;
         let key = layout::commit_key(0);
         let put = archive.places.archive.put_new(&key, Bytes::from(genesis.to_bytes())).await?;
-        let table_id = archive.table_id().await?;
+        let table_id = archive.table_id().await?.to_owned();
         // After a lost answer `Created` may be another's equal bytes: the same table id, then.
         Ok(Created { archive, is_new: put == Put::Created, table_id })
     }
@@ -84,34 +99,23 @@ impl Archive {
     /// # Errors
     /// If the options do not fit the location.
     pub fn connect(location: &Location, options: &StoreOptions) -> Result<Self, ArchiveError> {
-        let places = Places {
-            archive: Store::open(location.archive(), options)?,
-            work: Store::open(location.work(), options)?,
+        let archive = Store::open(location.archive(), options)?;
+        let work = Store::open(location.work(), options)?;
+        let locks = if location.locks() == location.work() {
+            work.clone()
+        } else {
+            Store::open(location.locks(), options.locks.as_deref().unwrap_or(options))?
         };
-        Ok(Self { places })
+        let table_id = Arc::default();
+        Ok(Self { places: Places { archive, work, locks, table_id } })
     }
 
-    /// Reads version 0 and returns the table id.
+    /// The table id, as version 0 says, which is read the first time.
     ///
     /// # Errors
     /// If there is no archive, or one of another format.
-    pub async fn table_id(&self) -> Result<String, ArchiveError> {
-        let store = &self.places.archive;
-        let key = layout::commit_key(0);
-        let not_an_archive = |found: &str| ArchiveError::NotAnArchive {
-            url: store.url().to_owned(),
-            expected: key.clone(),
-            found: found.to_owned(),
-        };
-        match store.get_bounded(&key, GENESIS_BYTES_MAX).await {
-            Ok(Some(bytes)) => {
-                let commit = Commit::parse(0, &bytes).map_err(|e| e.within(store.url()))?;
-                Ok(commit.table_id.unwrap_or_default())
-            }
-            Ok(None) => Err(not_an_archive("nothing there")),
-            Err(ArchiveError::TooLong { .. }) => Err(not_an_archive("a file far too long")),
-            Err(e) => Err(e),
-        }
+    pub async fn table_id(&self) -> Result<&str, ArchiveError> {
+        self.places.table_id().await
     }
 
     /// The seat that reads.
@@ -134,8 +138,28 @@ impl Archive {
     #[must_use]
     pub fn with_fault(&self, fault: &Arc<crate::fault::Fault>) -> Self {
         let wrap = |store: &Store| store.wrapped(|inner| fault.wrap(inner));
-        let Places { archive, work } = &self.places;
-        Self { places: Places { archive: wrap(archive), work: wrap(work) } }
+        let Places { archive, work, locks, .. } = &self.places;
+        let (archive, work, locks) = (wrap(archive), wrap(work), wrap(locks));
+        Self { places: Places { archive, work, locks, table_id: Arc::default() } }
+    }
+}
+
+/// The table id, as version 0 says.
+async fn read_table_id(store: &Store) -> Result<String, ArchiveError> {
+    let key = layout::commit_key(0);
+    let not_an_archive = |found: &str| ArchiveError::NotAnArchive {
+        url: store.url().to_owned(),
+        expected: key.clone(),
+        found: found.to_owned(),
+    };
+    match store.get_bounded(&key, GENESIS_BYTES_MAX).await {
+        Ok(Some(bytes)) => {
+            let commit = Commit::parse(0, &bytes).map_err(|e| e.within(store.url()))?;
+            Ok(commit.table_id.unwrap_or_default())
+        }
+        Ok(None) => Err(not_an_archive("nothing there")),
+        Err(ArchiveError::TooLong { .. }) => Err(not_an_archive("a file far too long")),
+        Err(e) => Err(e),
     }
 }
 
@@ -166,5 +190,10 @@ impl Reader {
     /// The work area's store; from outside this crate it can only be read.
     pub const fn work(&self) -> &Store {
         &self.places.work
+    }
+
+    /// The store of locks; from outside this crate it can only be read.
+    pub const fn locks(&self) -> &Store {
+        &self.places.locks
     }
 }

@@ -90,6 +90,13 @@ pub struct Stamped {
     pub(crate) stamp: String,
 }
 
+impl Stamped {
+    /// The bytes.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 /// What a kind of store has to do.
 #[async_trait]
 pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
@@ -317,28 +324,44 @@ impl Store {
                 bytes_max: common::limits::FILE_BYTES_MAX,
             });
         }
+        let is_written = self.write(key, None, bytes).await?;
+        Ok(if is_written { Put::Created } else { Put::AlreadyThere })
+    }
+
+    /// Writes on a condition: that nothing is there, or still what was expected. Whether it is
+    /// written; `false` says that the condition does not hold.
+    async fn write(
+        &self,
+        key: &str,
+        expected: Option<&Stamped>,
+        bytes: Bytes,
+    ) -> Result<bool, ArchiveError> {
         let mut pause = self.put_pause;
         let mut attempts = 0;
         loop {
             attempts += 1;
             self.counters.put();
-            let unknown = match self.backend.put_once(key, bytes.clone()).await {
+            let once = match expected {
+                None => self.backend.put_once(key, bytes.clone()).await,
+                Some(expected) => self.backend.swap_once(key, &expected.stamp, bytes.clone()).await,
+            };
+            let unknown = match once {
                 PutOnce::Created => {
                     self.counters.wrote_bytes(length(&bytes));
-                    return Ok(Put::Created);
+                    return Ok(true);
                 }
-                PutOnce::AlreadyThere => return Ok(Put::AlreadyThere),
+                PutOnce::AlreadyThere => return Ok(false),
                 PutOnce::Failed(error) => return Err(error),
                 PutOnce::Unknown(error) => error,
             };
-            tracing::warn!(key, attempts, error = %unknown, "outcome of put unknown, reading again");
-            match self.is_stored(key, &bytes).await {
+            tracing::warn!(key, attempts, error = %unknown, "outcome unknown, reading again");
+            match self.outcome(key, expected, &bytes).await {
                 Ok(Some(true)) => {
                     self.counters.wrote_bytes(length(&bytes));
-                    return Ok(Put::Created);
+                    return Ok(true);
                 }
-                Ok(Some(false)) => return Ok(Put::AlreadyThere),
-                // Absent, or still unknown: another put if absent can do no harm.
+                Ok(Some(false)) => return Ok(false),
+                // As before, or still unknown: the same condition again can do no harm.
                 Ok(None) | Err(_) => {}
             }
             if attempts >= self.put_attempts_max {
@@ -348,6 +371,22 @@ impl Store {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PUT_PAUSE_MAX);
         }
+    }
+
+    /// What became of a write: whether these bytes are there, or another's; `None` if all is as it
+    /// was before.
+    async fn outcome(
+        &self,
+        key: &str,
+        expected: Option<&Stamped>,
+        bytes: &Bytes,
+    ) -> Result<Option<bool>, ArchiveError> {
+        let Some(expected) = expected else { return self.is_stored(key, bytes).await };
+        Ok(match self.get_stamped(key, GET_BYTES_MAX).await? {
+            Some(there) if there.bytes == bytes => Some(true),
+            Some(there) if there.stamp == expected.stamp => None,
+            _ => Some(false),
+        })
     }
 
     /// Whether the object there has these bytes; `None` if there is none.
@@ -387,46 +426,12 @@ impl Store {
         expected: Option<&Stamped>,
         bytes: Bytes,
     ) -> Result<Swap, ArchiveError> {
-        let Some(expected) = expected else {
-            return match self.put_new(key, bytes.clone()).await? {
-                Put::Created => Ok(Swap::Swapped),
-                Put::AlreadyThere => self.is_swapped(key, &bytes).await,
-            };
-        };
         check_key(key)?;
-        let mut pause = self.put_pause;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            self.counters.put();
-            let unknown = match self.backend.swap_once(key, &expected.stamp, bytes.clone()).await {
-                PutOnce::Created => {
-                    self.counters.wrote_bytes(length(&bytes));
-                    return Ok(Swap::Swapped);
-                }
-                // It may be this call's own, stored by an attempt that got no answer.
-                PutOnce::AlreadyThere => return self.is_swapped(key, &bytes).await,
-                PutOnce::Failed(error) => return Err(error),
-                PutOnce::Unknown(error) => error,
-            };
-            tracing::warn!(key, attempts, error = %unknown, "outcome unknown, reading again");
-            match self.get_stamped(key, GET_BYTES_MAX).await {
-                Ok(Some(there)) if there.bytes == bytes => return Ok(Swap::Swapped),
-                Ok(Some(there)) if there.stamp == expected.stamp => {}
-                Ok(_) => return Ok(Swap::Changed),
-                Err(_) => {}
-            }
-            if attempts >= self.put_attempts_max {
-                let object = self.object_url(key);
-                return Err(ArchiveError::Unknown { object, attempts, source: Box::new(unknown) });
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PUT_PAUSE_MAX);
+        if self.write(key, expected, bytes.clone()).await? {
+            return Ok(Swap::Swapped);
         }
-    }
-
-    async fn is_swapped(&self, key: &str, bytes: &Bytes) -> Result<Swap, ArchiveError> {
-        let is_stored = self.is_stored(key, bytes).await? == Some(true);
+        // It may be this call's own, stored by an attempt that got no answer.
+        let is_stored = self.is_stored(key, &bytes).await? == Some(true);
         Ok(if is_stored { Swap::Swapped } else { Swap::Changed })
     }
 

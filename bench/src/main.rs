@@ -1,4 +1,6 @@
 //! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
+//! And sealing, in a folder or on S3: `seal` prints a line for each seal, with its seconds and
+//! requests.
 //!
 //! `generate EVENTS SEED FORMAT FILE` writes a workload (Envoy's JSON by `traffic`, other formats
 //! by `forms`), `ingest FILE` runs it and prints one JSON
@@ -9,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the result goes to standard output")]
 
 mod forms;
+mod seal;
 
 use std::error::Error;
 use std::fs::File;
@@ -45,10 +48,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["ingest-without-row-roots", file] => {
             ingest(&Run { has_row_roots: false, ..Run::of("auto", file)? })
         }
+        ["seal", commits, rounds, url] => seal::run(commits.parse()?, rounds.parse()?, url, None),
+        ["seal", commits, rounds, url, endpoint, key, secret] => {
+            let server = Some([*endpoint, *key, *secret]);
+            seal::run(commits.parse()?, rounds.parse()?, url, server)
+        }
         _ => {
             let forms = forms::names();
             let usage = "ingest FILE [OUTPUT] | ingest-as SOURCE FILE | ingest-redacting FILE | \
-                         ingest-without-row-roots FILE";
+                         ingest-without-row-roots FILE | \
+                         seal COMMITS ROUNDS URL [ENDPOINT KEY SECRET]";
             Err(format!(
                 "usage: generate EVENTS SEED default|extended|mixed|{forms} FILE | {usage}"
             )

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::Sha256Digest;
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::redact::Rules;
 use maintain_fn::SealOptions;
@@ -82,6 +83,10 @@ pub(crate) struct Place {
     /// Where manifests wait for a seal [default: the archive's URL with ".work" appended]
     #[arg(long, value_name = "URL")]
     pub(crate) work: Option<String>,
+    /// Where a sealer remembers what it signs, best in another account [default:
+    /// $MESHLEDGER_LOCKS, else the work URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) locks: Option<String>,
 }
 
 /// `init`
@@ -233,6 +238,8 @@ pub(crate) struct Ingest {
 #[command(after_help = "\
 Examples:
   meshledger seal --archive ./audit
+  meshledger seal --archive ./audit --heartbeat-after 60
+  meshledger seal --archive ./audit --repair
   meshledger seal --archive ./audit --json")]
 pub(crate) struct Seal {
     #[command(flatten)]
@@ -244,9 +251,41 @@ pub(crate) struct Seal {
     /// Versions from one Delta checkpoint to the next, of an archive with a ledger; 0 writes none
     #[arg(long, default_value_t = SealOptions::default().delta_checkpoint_every, value_name = "N")]
     pub(crate) delta_checkpoint_every: u64,
+    /// In a signed archive: if nothing waits and the last commit is so old, commit an empty one
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) heartbeat_after: Option<u32>,
+    /// First compute tiles of the ledger that are missing; or, with VERSION:SHA256, let that commit
+    /// give way, which was never signed and does not follow from its manifests, and those behind it
+    #[arg(
+        long,
+        value_name = "VERSION:SHA256",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_parser = repair
+    )]
+    pub(crate) repair: Option<Repair>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// The ledger's tiles and the place of locks.
+    Ledger,
+    /// A commit, by its version and the SHA-256 of its bytes.
+    Commit(u64, Sha256Digest),
+}
+
+fn repair(text: &str) -> Result<Repair, String> {
+    if text.is_empty() {
+        return Ok(Repair::Ledger);
+    }
+    let expected = "expected VERSION:SHA256 of the commit, as in 12:3f…, 64 hex digits";
+    let (version, sha256) = text.split_once(':').ok_or(expected)?;
+    let version = version.parse().map_err(|_| expected)?;
+    Ok(Repair::Commit(version, sha256.parse().map_err(|_| expected)?))
 }
 
 /// Format of answers.
@@ -496,6 +535,10 @@ mod tests {
         assert_eq!(ingest.decoded_bytes_max, 1 << 40);
         assert_eq!(ingest.source, SourceFormat::Auto);
         assert_eq!(ingest.inputs, ["a.log", "-"]);
+        let Command::Seal(seal) = parse("meshledger seal -a A --repair --json").unwrap() else {
+            panic!("not seal");
+        };
+        assert_eq!((seal.repair, seal.json), (Some(Repair::Ledger), true));
         let Command::Query(query) = parse("meshledger query -a A -p a=1 -p b=x=y -").unwrap()
         else {
             panic!("not query");
@@ -532,6 +575,9 @@ mod tests {
             "meshledger quarantine show -a A 2199fc85",
             "meshledger quarantine show -a A xyz 0",
             "meshledger quarantine replay -a A --source syslog",
+            "meshledger seal -a A --repair 3",
+            "meshledger seal -a A --repair 3:ab",
+            "meshledger seal -a A --heartbeat-after 0",
             "meshledger frobnicate",
         ] {
             assert!(parse(line).is_err(), "{line}");

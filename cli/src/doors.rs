@@ -26,6 +26,47 @@ fn clock_is_wrong() -> Failure {
 
 /// How S3 is reached, from the variables that the AWS tools use.
 pub(crate) fn store_options() -> StoreOptions {
+    options_of(&variable)
+}
+
+/// How the place of locks is reached: from the same variables, with `MESHLEDGER_LOCKS_` before
+/// each that is another there.
+pub(crate) fn lock_options() -> StoreOptions {
+    options_of(&|name| lock_variable(name, &variable))
+}
+
+/// A variable for the place of locks. What belongs together is taken from one side as a whole: a
+/// key of one account and a token of another open nothing.
+fn lock_variable(name: &str, variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let own = |name: &str| variable(&format!("{LOCKS_PREFIX}{name}"));
+    let group = TOGETHER.iter().find(|names| names.contains(&name)).copied().unwrap_or_default();
+    if group.iter().any(|name| own(name).is_some()) {
+        return own(name);
+    }
+    own(name).or_else(|| variable(name))
+}
+
+/// How a variable begins that is for the place of locks alone.
+const LOCKS_PREFIX: &str = "MESHLEDGER_LOCKS_";
+
+/// What belongs together.
+const TOGETHER: [&[&str]; 3] = [
+    &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+    &["AWS_REGION", "AWS_DEFAULT_REGION"],
+    &[
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+    ],
+];
+
+fn options_of(variable: &impl Fn(&str) -> Option<String>) -> StoreOptions {
     StoreOptions {
         endpoint: variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL")),
         region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
@@ -55,6 +96,11 @@ const ROLE_VARIABLES: [&str; 6] = [
 /// The archive to use when none is named.
 pub(crate) fn default_archive() -> Option<String> {
     variable("MESHLEDGER_ARCHIVE")
+}
+
+/// The place of locks to use when none is named.
+pub(crate) fn default_locks() -> Option<String> {
+    variable("MESHLEDGER_LOCKS")
 }
 
 /// Who holds the key that signs, when nobody is named.
@@ -155,6 +201,27 @@ mod tests {
         assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
         assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_ne!(new_table_id().unwrap(), new_table_id().unwrap());
+    }
+
+    #[test]
+    fn the_place_of_locks_has_credentials_of_its_own_or_the_same_ones_but_no_mixture() {
+        let of = |set: &[(&str, &str)]| {
+            let set: Vec<(String, String)> =
+                set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let variable = move |name: &str| {
+                set.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone())
+            };
+            let options = options_of(&|name| lock_variable(name, &variable));
+            (options.endpoint, options.access_key_id, options.session_token)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let archive =
+            [("AWS_ENDPOINT_URL_S3", "e"), ("AWS_ACCESS_KEY_ID", "k"), ("AWS_SESSION_TOKEN", "t")];
+        assert_eq!(of(&archive), (some("e"), some("k"), some("t")));
+        let own = [("MESHLEDGER_LOCKS_AWS_ACCESS_KEY_ID", "other")];
+        assert_eq!(of(&[&archive[..], &own].concat()), (some("e"), some("other"), None));
+        let own = [("MESHLEDGER_LOCKS_AWS_ENDPOINT_URL", "there")];
+        assert_eq!(of(&[&archive[..], &own].concat()), (some("there"), some("k"), some("t")));
     }
 
     #[test]

@@ -52,6 +52,8 @@ Exit codes:
 
 Environment:
   MESHLEDGER_ARCHIVE        archive to use when --archive is not given
+  MESHLEDGER_LOCKS          place of locks to use when --locks is not given; it is reached by the
+                            variables below, or by those with MESHLEDGER_LOCKS_ before the name
   MESHLEDGER_KEY            who holds the key that signs, when --key is not given
   AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID,
   AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ALLOW_HTTP

@@ -102,7 +102,7 @@ pub(crate) struct Found {
 pub(crate) struct Owner<'a> {
     archive: &'a Archive,
     location: &'a Location,
-    table_id: String,
+    table_id: &'a str,
 }
 
 impl<'a> Owner<'a> {
@@ -122,12 +122,12 @@ impl<'a> Owner<'a> {
         name: &str,
         option: Option<&Holder>,
     ) -> Result<Found, Failure> {
-        let origin = origin(name, &self.table_id).map_err(|e| Failure::usage(e.to_string()))?;
+        let origin = origin(name, self.table_id).map_err(|e| Failure::usage(e.to_string()))?;
         let named = named(option)?;
         let holder = match named.as_ref().map(|named| &named.holder) {
             Some(Holder::File(path)) => Holder::File(self.file_in(path)?),
             Some(other) => other.clone(),
-            None => Holder::File(file::usual(&self.table_id).ok_or_else(|| {
+            None => Holder::File(file::usual(self.table_id).ok_or_else(|| {
                 Failure::usage("no home folder is set, so say where the key shall lie: --key FILE")
             })?),
         };
@@ -185,7 +185,7 @@ impl<'a> Owner<'a> {
                 path.exists().then_some(Named { holder: Holder::File(path), by })
             }
             Some(named) => Some(named),
-            None => file::usual(&self.table_id)
+            None => file::usual(self.table_id)
                 .filter(|path| path.exists())
                 .map(|path| Named { holder: Holder::File(path), by: "the usual place" }),
         };
@@ -195,8 +195,8 @@ impl<'a> Owner<'a> {
         }
         let signer = self.open(&named, None).await?;
         let name = signer.public().name();
-        if !is_of_table(name, &self.table_id) {
-            let (name, id) = (printable(name, false), printable(&self.table_id, false));
+        if !is_of_table(name, self.table_id) {
+            let (name, id) = (printable(name, false), printable(self.table_id, false));
             let advice = if named.by == "--key" {
                 format!("name the key of this archive, expected a key named <archive>/{id}")
             } else {
@@ -220,8 +220,8 @@ impl<'a> Owner<'a> {
         if !path.is_dir() {
             return Ok(path.to_owned());
         }
-        file::name(&self.table_id).map(|name| path.join(name)).ok_or_else(|| {
-            let id = printable(&self.table_id, false);
+        file::name(self.table_id).map(|name| path.join(name)).ok_or_else(|| {
+            let id = printable(self.table_id, false);
             Failure::usage(format!("the table id {id} names no file; name the key's file"))
         })
     }
@@ -253,12 +253,12 @@ impl<'a> Owner<'a> {
     pub(crate) async fn origin(&self) -> Result<Option<String>, Failure> {
         Ok(origin_of(&self.archive.sealer())
             .await?
-            .filter(|name| is_of_table(name, &self.table_id)))
+            .filter(|name| is_of_table(name, self.table_id)))
     }
 
     /// The archive's table id.
-    pub(crate) fn table_id(&self) -> &str {
-        &self.table_id
+    pub(crate) const fn table_id(&self) -> &'a str {
+        self.table_id
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Operation {
     Init,
     /// Adds the files of sealed manifests.
     Seal,
+    /// Adds nothing: says that somebody seals, so that silence can be told from an end.
+    Heartbeat,
+    /// Adds nothing: stands in the place of a commit that was never signed, and names it.
+    Repair,
 }
 
 /// A sealed manifest, as its commit names it.
@@ -57,6 +61,16 @@ pub struct DeltaCheckpointRef {
     pub bytes: u64,
 }
 
+/// A commit that was refused, as the one names it that stands in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedCommit {
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256Digest,
+    /// Length of its bytes.
+    pub bytes: u64,
+}
+
 /// What is ours in `commitInfo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +87,9 @@ pub struct CommitNote {
     /// A Delta checkpoint of an earlier version, which this commit vouches for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta_checkpoint: Option<DeltaCheckpointRef>,
+    /// The commit in whose place this one stands; with a repair only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedCommit>,
     /// Manifests sealed here.
     #[serde(default)]
     pub manifests: Vec<ManifestRef>,
@@ -122,6 +139,7 @@ impl Genesis {
             version: 0,
             previous_sha256: None,
             delta_checkpoint: None,
+            refused: None,
             manifests: Vec::new(),
         };
         let protocol = if self.fence {
@@ -156,6 +174,11 @@ impl Genesis {
     }
 }
 
+/// Bytes of a commit that adds nothing: a heartbeat or a repair.
+pub fn empty_bytes(timestamp_millis: i64, note: &CommitNote) -> Vec<u8> {
+    lines(&[commit_info(timestamp_millis, note)])
+}
+
 /// Bytes of a sealing commit: `commitInfo`, then one `add` a file in the order given.
 pub fn seal_bytes(timestamp_millis: i64, note: &CommitNote, adds: &[FileEntry]) -> Vec<u8> {
     let mut actions = vec![commit_info(timestamp_millis, note)];
@@ -167,12 +190,14 @@ fn commit_info(timestamp_millis: i64, note: &CommitNote) -> Value {
     let operation = match note.operation {
         Operation::Init => "CREATE TABLE",
         Operation::Seal => "WRITE",
+        Operation::Heartbeat => "HEARTBEAT",
+        Operation::Repair => "REPAIR",
     };
     json!({"commitInfo": {
         "timestamp": timestamp_millis,
         "operation": operation,
         "operationParameters": {},
-        "isBlindAppend": note.operation == Operation::Seal,
+        "isBlindAppend": note.operation != Operation::Init,
         "engineInfo": crate::WRITER,
         "meshledger": note,
     }})
@@ -283,6 +308,12 @@ impl Commit {
             }
         }
         let commit = commit.ok_or_else(|| wrong(0, "commitInfo", "nothing"))?;
+        let note = &commit.note;
+        let must_be_empty = !matches!(note.operation, Operation::Init | Operation::Seal);
+        if must_be_empty && !(note.manifests.is_empty() && commit.adds.is_empty()) {
+            let found = format!("{} manifests", note.manifests.len());
+            return Err(FormatError::new(&key, "a commit that adds nothing", found));
+        }
         if version == 0 && (!protocol || commit.table_id.is_none()) {
             return Err(FormatError::new(&key, "protocol and metaData", "one is missing"));
         }
@@ -317,6 +348,10 @@ fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
     {
         let expected = format!("a version from 1 to below {version}");
         return Err(FormatError::new("delta_checkpoint", expected, named.version.to_string()));
+    }
+    if note.refused.is_some() != (note.operation == Operation::Repair) {
+        let found = format!("{:?}", note.operation);
+        return Err(FormatError::new("commitInfo", "a refused commit with a repair only", found));
     }
     Ok(Commit { timestamp_millis, note, table_id: None, creation: None, adds: Vec::new() })
 }
@@ -547,6 +582,7 @@ mod tests {
             version: 5,
             previous_sha256: Some(Sha256Digest::of(b"4")),
             delta_checkpoint: None,
+            refused: None,
             manifests: Vec::new(),
         };
         let bytes = seal_bytes(1_793_614_600_000, &note, &[file()]);
@@ -567,6 +603,7 @@ mod tests {
             operation: Operation::Seal,
             version: 5,
             previous_sha256: Some(Sha256Digest::of(b"4")),
+            refused: None,
             manifests: Vec::new(),
             delta_checkpoint: None,
         };
@@ -582,6 +619,46 @@ mod tests {
         refused("\"ma.row_enc\":\"row/v1\",", "", "ma.row_enc");
         let root = Sha256Digest::of(b"rows").to_hex();
         refused(&root, &root.to_uppercase(), "64 lower-case hex digits");
+    }
+
+    #[test]
+    fn commits_that_add_nothing_read_back_and_add_nothing() {
+        let refused = RefusedCommit { sha256: Sha256Digest::of(b"bad"), bytes: 3 };
+        let manifest = ManifestRef {
+            delivery: DeliveryId(Sha256Digest::of(b"d")),
+            sha256: Sha256Digest::of(b"m"),
+            bytes: 1,
+            units_kept: None,
+            quarantine: Vec::new(),
+        };
+        for (operation, refused, named, adds, is_right) in [
+            (Operation::Heartbeat, None, vec![], vec![], true),
+            (Operation::Repair, Some(refused), vec![], vec![], true),
+            (Operation::Heartbeat, Some(refused), vec![], vec![], false),
+            (Operation::Repair, None, vec![], vec![], false),
+            (Operation::Seal, Some(refused), vec![], vec![], false),
+            (Operation::Heartbeat, None, vec![manifest.clone()], vec![], false),
+            (Operation::Heartbeat, None, vec![], vec![file()], false),
+            (Operation::Repair, Some(refused), vec![manifest], vec![], false),
+            (Operation::Repair, Some(refused), vec![], vec![file()], false),
+        ] {
+            let note = CommitNote {
+                format: crate::FORMAT,
+                operation,
+                version: 5,
+                previous_sha256: Some(Sha256Digest::of(b"4")),
+                delta_checkpoint: None,
+                refused,
+                manifests: named,
+            };
+            let bytes = seal_bytes(7, &note, &adds);
+            let parsed = Commit::parse(5, &bytes);
+            assert_eq!(parsed.is_ok(), is_right, "{note:?}");
+            if let Ok(commit) = parsed {
+                assert_eq!((commit.timestamp_millis, commit.note), (7, note.clone()));
+                assert_eq!(empty_bytes(7, &note), bytes);
+            }
+        }
     }
 
     #[test]

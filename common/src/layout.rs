@@ -20,6 +20,8 @@ pub const CHECKPOINT_KEY: &str = "_ledger/checkpoint";
 pub const CHECKPOINTS_PREFIX: &str = "_ledger/checkpoints/";
 /// Prefix of signed statements, such as that another key signs.
 pub const STATEMENTS_PREFIX: &str = "_ledger/statements/";
+/// Prefix of the ledger's tiles and bundles.
+pub const TILES_PREFIX: &str = "_ledger/tile/";
 /// Prefix, in the place of locks, of what a sealer is about to sign.
 pub const LOCK_PREFIX: &str = "lock/";
 /// Prefix of sealed manifests.
@@ -73,6 +75,12 @@ pub fn refused_key(delivery: DeliveryId, digest: Sha256Digest) -> String {
     format!("{REFUSED_PREFIX}{delivery}-{digest}.json")
 }
 
+/// Key, under the work URL, of a commit that was never signed and had to give way:
+/// `refused/commit-<20 digits>-<sha256>.json`.
+pub fn refused_commit_key(version: u64, digest: Sha256Digest) -> String {
+    format!("{REFUSED_PREFIX}commit-{version:020}-{digest}.json")
+}
+
 /// Key of a run of the held index over versions `first` to `last`:
 /// `index/held/<20 digits>-<20 digits>-<sha256>.bin`.
 pub fn held_key(first: u64, last: u64, digest: Sha256Digest) -> String {
@@ -93,6 +101,12 @@ pub fn signature_key(size: u64, key_id: [u8; 4]) -> String {
 /// Key of a signed statement: `_ledger/statements/<sha256>`.
 pub fn statement_key(digest: Sha256Digest) -> String {
     format!("{STATEMENTS_PREFIX}{digest}")
+}
+
+/// A key behind those of all signatures over the checkpoints of sizes up to this one.
+pub fn signatures_end(size: u64) -> String {
+    // Key ids are of digits and of letters to f.
+    format!("{CHECKPOINTS_PREFIX}{size:020}/g")
 }
 
 /// Key, in the place of locks, of the root that is signed for a size: `lock/<20 digits>`.
@@ -222,6 +236,8 @@ mod tests {
         assert_eq!(signature, "_ledger/checkpoints/00000000000000000009/ab000102");
         assert_eq!(parse(&signature), Place::Signature(9, [0xab, 0, 1, 2]));
         assert_eq!(parse(&statement_key(digest)), Place::Statement(digest));
+        assert!(signature_key(9, [0xff; 4]) < signatures_end(9));
+        assert!(signatures_end(9) < signature_key(10, [0; 4]));
         assert_eq!(parse_lock(&lock_key(7)), Some(7));
         assert_eq!(parse_lock(BEGUN_KEY), None);
         assert_eq!(parse_inbox(&inbox_key(DeliveryId(digest))), Some(DeliveryId(digest)));

@@ -257,6 +257,12 @@ impl Manifest {
     fn check_rows(&self) -> Result<(), FormatError> {
         let mut next: BTreeMap<SegmentId, u64> = BTreeMap::new();
         for file in &self.files {
+            // So a file is of one delivery, and no other can bring its rows again.
+            let derived = SegmentId::of(self.delivery, file.event_date);
+            if file.segment != derived {
+                let (expected, found) = (derived.to_string(), file.segment.to_string());
+                return Err(FormatError::new(format!("{} segment", file.path), expected, found));
+            }
             if next.insert(file.segment, 0).is_some() {
                 return Err(FormatError::new("files", "one file a segment", &file.path));
             }

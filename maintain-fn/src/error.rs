@@ -1,8 +1,9 @@
 //! Why a seal stopped.
 
 use archive::{ArchiveError, Remedy};
+use common::Sha256Digest;
 use thiserror::Error;
-use tlog::TlogError;
+use tlog::{Hash, TlogError};
 
 use crate::sign::SignError;
 
@@ -36,16 +37,41 @@ pub enum SealError {
         /// What to do.
         hint: &'static str,
     },
+    /// The place of locks does not know what was signed last.
+    #[error(
+        "seal: {lock} is missing: expected root {}, which is published; this is not the place \
+         of locks that the last sealer had, or its locks were removed. Nothing was signed. Name \
+         that place with --locks, or copy its lock/ here; if it is lost for good, `meshledger \
+         seal --repair` begins anew", common::ledger::lock_text(*root).trim_end()
+    )]
+    NoLock {
+        /// URL of the lock that should be there.
+        lock: String,
+        /// The root it should hold.
+        root: Hash,
+    },
     /// A commit beyond what is signed does not follow from its manifests.
     #[error(
         "seal: version {version} is not signed: {}; find out who stored it, `meshledger verify` \
-         says more", reasons.join("; ")
+         says more; `meshledger seal --repair {version}:{sha256}` lets it give way", reasons.join("; ")
     )]
     Unsigned {
         /// The commit's version.
         version: u64,
+        /// SHA-256 of its bytes.
+        sha256: Sha256Digest,
         /// What is wrong with it, one sentence a fault.
         reasons: Vec<String>,
+    },
+    /// What was asked to be repaired is not there, or needs no repair, or can not have it.
+    #[error("seal --repair: {object}: expected {expected}, found {found}; no commit was changed")]
+    Repair {
+        /// URL of the object.
+        object: String,
+        /// What the repair needs.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// Others published all the time.
     #[error("seal: other sealers published {rounds} times in between; run it again")]
@@ -65,7 +91,10 @@ impl SealError {
             Self::Archive(error) => error.remedy(),
             Self::Sign(_) | Self::Contended { .. } => Remedy::Retry,
             Self::Tlog(_) | Self::Unsigned { .. } => Remedy::Alarm,
-            Self::NeedsKey { .. } | Self::OtherKey { .. } => Remedy::Reconfigure,
+            Self::NeedsKey { .. }
+            | Self::OtherKey { .. }
+            | Self::NoLock { .. }
+            | Self::Repair { .. } => Remedy::Reconfigure,
             Self::Json(_) => Remedy::Reject,
         }
     }

@@ -5,6 +5,7 @@
 pub mod error;
 mod keys;
 pub mod publish;
+pub mod repair;
 mod report;
 mod rewrite;
 pub mod rotate;
@@ -13,9 +14,10 @@ pub mod sign;
 pub mod witness;
 
 pub use error::SealError;
-pub use publish::{Published, publish};
+pub use publish::{Known, Published, publish};
+pub use repair::{RepairReport, repair_commit, repair_ledger};
 pub use report::{RefusedManifest, SealReport};
 pub use rotate::{Rotated, rotate};
-pub use seal::{SealOptions, seal, seal_signed};
+pub use seal::{SealOptions, seal, seal_again, seal_signed};
 pub use sign::{KmsError, KmsSigner, SignError, Signer};
 pub use witness::{Asked, Cosigning};

@@ -1,29 +1,64 @@
 //! Publish: makes the ledger say what the log says, and signs it.
 //!
-//! The commits elect; the tree follows from them. For a size that is to be signed its root is
-//! locked first, for ever, so that no two sealers sign two histories. Then it is signed, the tiles
-//! are stored, and the checkpoint is replaced, never by a smaller one. Whoever stops in between
-//! leaves what the next one finishes by the same code, because everything before the signature is
-//! computed from the commits again.
+//! The commits elect; the tree follows from them. It grows from the right edge of the tree that
+//! was signed last, which the signed root vouches for, so it can only extend that one. For a size
+//! that is to be signed its root is locked first, for ever, so that no two sealers sign two
+//! histories. Then it is signed, the tiles are stored, and the checkpoint is replaced, never by a
+//! smaller one. Whoever stops in between leaves what the next one finishes by the same code,
+//! because everything before the signature is computed from the commits again.
+//!
+//! Deliberately not here: whether a commit that is signed already is as it was. That is what the
+//! signature is for, and `verify` checks it; only the last one is looked at again.
 
-use std::collections::BTreeSet;
+mod trunk;
 
 use archive::held::Held;
 use archive::log::Log;
+use archive::verify::Finding;
 use archive::{ArchiveError, Sealer, Stamped, Swap};
 use bytes::Bytes;
+use common::Sha256Digest;
+use common::commit::Commit;
 use common::layout::{self, CHECKPOINT_KEY};
-use common::ledger::is_of_table;
+use futures::future::try_join_all;
 use tlog::note::Note;
-use tlog::tile::{Edge, Of, Tile, WIDTH, push_entry};
+use tlog::tile::Edge;
 use tlog::{Checkpoint, Hash};
 
 use crate::error::SealError;
 use crate::keys;
-use crate::sign::Signer;
+use crate::sign::{Signer, confirmed};
+use trunk::Trunk;
 
 /// Rounds until another sealer, or a listing that lacks what was just written, is given up on.
 const ROUNDS_MAX: usize = 16;
+
+/// What a sealer has learnt of an archive, so that its next seal reads only what is new. Worth
+/// nothing after an error: begin again with an empty one.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The log; of a signed one, perhaps only its end.
+    pub(crate) log: Log,
+    /// The units held; of a signed log, those of what was signed or has been checked since.
+    pub(crate) held: Held,
+    /// The version up to which no run of the held index is missing.
+    pub(crate) runs_through: u64,
+    /// A version whose Delta checkpoint, or a later one, some commit is known to name.
+    pub(crate) named: u64,
+    /// The tree of the log, if it is signed.
+    trunk: Option<Trunk>,
+    /// The checkpoint as it was read last, unless it was replaced since.
+    seen: Option<Seen>,
+    /// Why the tree had to be computed from the commits.
+    pub(crate) damage: Option<String>,
+}
+
+/// A checkpoint as it was read: its object, and what it says.
+#[derive(Debug)]
+struct Seen {
+    there: Option<Stamped>,
+    head: Checkpoint,
+}
 
 /// What is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +71,7 @@ pub struct Published {
     pub signed: u64,
 }
 
-/// Publishes a checkpoint that covers the whole log. `checked` says of which versions the files
-/// were checked by the caller a moment ago; those of all others are checked here.
+/// Publishes a checkpoint that covers the whole log, after checking what it did not cover.
 ///
 /// # Errors
 /// If the archive or the key's holder fails, which the next call makes up for; and if log, locks
@@ -45,142 +79,148 @@ pub struct Published {
 pub async fn publish(
     sealer: &Sealer,
     signer: &dyn Signer,
-    log: &Log,
-    checked: &BTreeSet<u64>,
+    known: &mut Known,
 ) -> Result<Published, SealError> {
-    let mut log = log.clone();
-    let mut signed = 0;
+    known.seen = None;
+    publish_known(sealer, signer, known).await
+}
+
+/// As [`publish`], but takes the checkpoint to be the one that was read last: for a commit that
+/// was made since by this sealer itself. Another that was published meanwhile is noticed.
+pub(crate) async fn publish_known(
+    sealer: &Sealer,
+    signer: &dyn Signer,
+    known: &mut Known,
+) -> Result<Published, SealError> {
     for _ in 0..ROUNDS_MAX {
-        let there = sealer.checkpoint().await?;
-        keys::may_sign(sealer, signer.public(), &log, there.as_ref()).await?;
-        let head = head(sealer, signer, &log, there.as_ref())?;
-        // What was signed is remembered in two places; both must be this history's.
-        let mut known_roots = sealer.signed_after(signer.public(), head.size).await?;
-        let work = sealer.reader().work();
-        let locks = sealer.locks_after(head.size).await?.into_iter();
-        known_roots.extend(
-            locks.map(|(size, root)| (work.object_url(&layout::lock_key(size)), size, root)),
-        );
-        let known = known_roots.iter().map(|(_, size, _)| *size).max().unwrap_or(head.size);
-        if known > log.next_version() {
-            // Others have seen more commits than this log has, as after a listing that ran beside
-            // them.
-            log = sealer.log(&log).await?;
+        let seen = match known.seen.take() {
+            Some(seen) => seen,
+            None => see(sealer, signer, known).await?,
+        };
+        let trunk = known.grown();
+        let published = Published { size: trunk.size(), root: trunk.root(), signed: 1 };
+        if seen.head.size == published.size {
+            trunk.settle();
+            known.held = sealer.held(std::mem::take(&mut known.held), &known.log).await?;
+            known.seen = Some(seen);
+            return Ok(Published { signed: 0, ..published });
         }
-        let grown = Grown::new(&log, head.size);
-        agrees(sealer, &log, &head, known_roots, &grown)?;
-        if head.size == log.next_version() {
-            return Ok(Published { size: head.size, root: head.root, signed });
-        }
-        check_commits(sealer, &log, head.size, checked).await?;
-        match sign(sealer, signer, there.as_ref(), grown).await? {
+        check_commits(sealer, known, seen.head.size).await?;
+        match sign(sealer, signer, &seen, known.grown()).await? {
             // Another published in between; what it published is looked at like any other.
             Swap::Changed => {}
-            Swap::Swapped => signed += 1,
+            Swap::Swapped => {
+                known.grown().settle();
+                return Ok(published);
+            }
         }
     }
     Err(SealError::Contended { rounds: ROUNDS_MAX })
 }
 
-/// The tree head that is published, if this key signed it; that of the empty tree if none is.
-fn head(
+impl Known {
+    /// When the last known commit was made, milliseconds since 1970 UTC, by its own word.
+    pub fn last_commit_millis(&self) -> Option<i64> {
+        self.log.commits().last().map(|last| last.commit.timestamp_millis)
+    }
+
+    /// SHA-256 of the last known commit.
+    pub(crate) fn last_sha256(&self) -> Option<Sha256Digest> {
+        self.log.commits().last().map(|last| last.sha256)
+    }
+
+    /// The tree of all that is known of the log.
+    fn grown(&mut self) -> &mut Trunk {
+        let trunk = self.trunk.get_or_insert_with(|| Trunk::new(Edge::default(), Vec::new()));
+        while let Some(sealed) = self.log.commit(trunk.size()) {
+            trunk.push(&sealed.entry);
+        }
+        trunk
+    }
+}
+
+/// Reads checkpoint, locks and kept signatures, and then the log, which has all that these speak
+/// of. All of it must be one history.
+async fn see(sealer: &Sealer, signer: &dyn Signer, known: &mut Known) -> Result<Seen, SealError> {
+    let Signed { there, head, mut roots, lock } = signed(sealer, signer).await?;
+    if lock.is_none() && head.size > 0 {
+        return Err(SealError::NoLock { lock: sealer.lock_url(head.size), root: head.root });
+    }
+    if let Some(trunk) = known.trunk.as_ref().filter(|trunk| trunk.base() > head.size) {
+        // Somebody took an older checkpoint out again. What this process signed stays signed.
+        roots.push(("what this process published".to_owned(), trunk.base(), trunk.root()));
+        *known = Known::default();
+    }
+    if known.trunk.is_some() {
+        known.log = sealer.log(&known.log).await?;
+    } else {
+        begin(sealer, &head, known, u64::MAX).await?;
+    }
+    agrees(sealer, roots, known)?;
+    Ok(Seen { there, head })
+}
+
+/// What was signed and what was about to be.
+pub(crate) struct Signed {
+    there: Option<Stamped>,
+    pub(crate) head: Checkpoint,
+    /// The roots of the checkpoint's size and greater ones, with the objects that say them.
+    pub(crate) roots: Vec<(String, u64, Hash)>,
+    /// The root that is locked for the checkpoint's size.
+    pub(crate) lock: Option<Hash>,
+}
+
+/// Reads checkpoint, locks and kept signatures.
+pub(crate) async fn signed(sealer: &Sealer, signer: &dyn Signer) -> Result<Signed, SealError> {
+    let there = sealer.checkpoint().await?;
+    let head = keys::head(sealer, signer.public(), there.as_ref()).await?;
+    let mut roots = sealer.signed_after(signer.public(), head.size).await?;
+    let locks = sealer.locks_from(head.size).await?;
+    let lock = locks.first().filter(|(_, size, _)| *size == head.size).map(|(_, _, root)| *root);
+    roots.extend(locks);
+    let checkpoint = sealer.reader().store().object_url(CHECKPOINT_KEY);
+    roots.push((checkpoint, head.size, head.root));
+    Ok(Signed { there, head, roots, lock })
+}
+
+/// Takes up the history that was signed: from the tiles or, if one of them is missing or damaged,
+/// from all the commits.
+pub(crate) async fn begin(
     sealer: &Sealer,
-    signer: &dyn Signer,
-    log: &Log,
-    there: Option<&Stamped>,
-) -> Result<Checkpoint, SealError> {
-    let origin = signer.public().name();
-    let wrong = |expected: String, found: String| {
-        let object = sealer.reader().store().object_url(CHECKPOINT_KEY);
-        SealError::from(ArchiveError::Ledger { object, expected, found })
-    };
-    if !is_of_table(origin, log.table_id()) {
-        let expected = format!("a key named <archive>/{}", log.table_id());
-        return Err(wrong(expected, format!("key {origin}")));
-    }
-    let Some(there) = there else {
-        let (origin, root) = (origin.to_owned(), Hash::of_no_leaves());
-        return Ok(Checkpoint { origin, size: 0, root });
-    };
-    let note = Note::parse(&there.bytes);
-    let signed = note.and_then(|note| {
-        let signed = note.signed_by(signer.public())?;
-        Ok((Checkpoint::parse(&note.text)?, signed))
-    });
-    match signed {
-        Ok((head, Some(_))) if head.origin == origin => Ok(head),
-        Ok((head, _)) => {
-            let found = format!("origin {}, not signed by it", head.origin);
-            Err(wrong(format!("a checkpoint signed by {}", signer.public()), found))
-        }
-        Err(e) => Err(wrong("a signed checkpoint".to_owned(), e.to_string())),
-    }
-}
-
-/// The tree of a log: its roots, and the tiles by which it grew.
-struct Grown {
-    /// The root at each size from the one that is published on.
-    roots: Vec<(u64, Hash)>,
-    tiles: Vec<(Tile, Bytes)>,
-}
-
-impl Grown {
-    /// Computes the whole tree from the log's entries; keeps what is new since `from`.
-    fn new(log: &Log, from: u64) -> Self {
-        let (mut edge, mut bundle) = (Edge::default(), Vec::new());
-        let (mut roots, mut tiles) = (Vec::new(), Vec::new());
-        let mut note = |size: u64, edge: &Edge| {
-            if size >= from {
-                roots.push((size, edge.root()));
-            }
-        };
-        note(0, &edge);
-        for commit in log.commits() {
-            let entry = commit.entry.to_text();
-            edge.push(commit.entry.leaf(), |tile, bytes| tiles.push((tile, bytes)));
-            // An entry has some hundreds of bytes, so it fits.
-            let _ = push_entry(&mut bundle, entry.as_bytes());
-            if edge.size().is_multiple_of(u64::from(WIDTH)) {
-                let index = edge.size() / u64::from(WIDTH) - 1;
-                let tile = Tile { of: Of::Entries, index, width: WIDTH };
-                tiles.push((tile, std::mem::take(&mut bundle)));
-            }
-            note(edge.size(), &edge);
-        }
-        tiles.extend(edge.partial());
-        if let Some(Tile { index, width, .. }) =
-            Tile::partial(edge.size()).find(|tile| tile.of == Of::Hashes(0))
-        {
-            tiles.push((Tile { of: Of::Entries, index, width }, bundle));
-        }
-        let new: BTreeSet<Tile> = Tile::all_between(from, edge.size()).collect();
-        tiles.retain(|(tile, _)| new.contains(tile));
-        let tiles = tiles.into_iter().map(|(tile, bytes)| (tile, bytes.into())).collect();
-        Self { roots, tiles }
-    }
-
-    fn root_at(&self, size: u64) -> Option<Hash> {
-        self.roots.iter().find(|(at, _)| *at == size).map(|(_, root)| *root)
-    }
-
-    /// The whole tree's size and root.
-    fn head(&self) -> (u64, Hash) {
-        self.roots.last().copied().unwrap_or((0, Hash::of_no_leaves()))
-    }
-}
-
-/// The log must give the root that is published, and every root that was locked or signed since.
-fn agrees(
-    sealer: &Sealer,
-    log: &Log,
     head: &Checkpoint,
-    known_roots: Vec<(String, u64, Hash)>,
-    grown: &Grown,
+    known: &mut Known,
+    log_end: u64,
 ) -> Result<(), SealError> {
-    let store = sealer.reader().store();
-    let published = (store.object_url(CHECKPOINT_KEY), head.size, head.root);
-    for (object, size, root) in std::iter::once(published).chain(known_roots) {
-        match grown.root_at(size) {
+    let damage = match sealer.signed_end(head, log_end).await? {
+        Ok(end) => {
+            known.trunk = Some(Trunk::new(end.edge, end.bundle));
+            (known.log, known.held) = (end.log, end.held);
+            return Ok(());
+        }
+        Err(damage) => damage,
+    };
+    tracing::error!(damage, "the ledger's tiles can not be used, so every commit is read");
+    known.log = sealer.log_before(&Log::default(), log_end).await?;
+    known.damage = Some(damage);
+    let mut trunk = Trunk::new(Edge::default(), Vec::new());
+    let signed = usize::try_from(head.size).unwrap_or(usize::MAX);
+    known.log.commits().iter().take(signed).for_each(|sealed| trunk.push(&sealed.entry));
+    trunk.settle();
+    known.trunk = Some(trunk);
+    let end = head.size.min(known.log.next_version());
+    known.held = sealer.held_before(Held::default(), &known.log, end).await?;
+    Ok(())
+}
+
+/// The log must give the root that is published and every root that was locked or signed since.
+pub(crate) fn agrees(
+    sealer: &Sealer,
+    roots: Vec<(String, u64, Hash)>,
+    known: &mut Known,
+) -> Result<(), SealError> {
+    let trunk = known.grown();
+    for (object, size, root) in roots {
+        match trunk.root_at(size) {
             Some(found) if found == root => {}
             Some(found) => {
                 return Err(SealError::from(ArchiveError::Ledger {
@@ -191,9 +231,9 @@ fn agrees(
             }
             None => {
                 return Err(SealError::from(ArchiveError::Ledger {
-                    object: store.object_url(layout::LOG_PREFIX),
+                    object: sealer.reader().store().object_url(layout::LOG_PREFIX),
                     expected: format!("at least {size} commits, which {object} covers"),
-                    found: format!("{}", log.next_version()),
+                    found: format!("{}", trunk.size()),
                 }));
             }
         }
@@ -201,58 +241,70 @@ fn agrees(
     Ok(())
 }
 
-/// Checks the commits that are not covered yet, whoever stored them.
-async fn check_commits(
+/// Checks the commits that are neither signed nor checked yet, whoever stored them.
+pub(crate) async fn check_commits(
     sealer: &Sealer,
-    log: &Log,
+    known: &mut Known,
     from: u64,
-    checked: &BTreeSet<u64>,
 ) -> Result<(), SealError> {
-    let mut held = sealer.held(Held::default(), &log.prefix(from)).await?;
-    let start = usize::try_from(from).unwrap_or(usize::MAX);
-    let (mut paths, mut deliveries) = (BTreeSet::new(), BTreeSet::new());
-    for (index, commit) in log.commits().iter().enumerate() {
-        let version = commit.commit.note.version;
-        let named = &commit.commit.note.manifests;
-        let is_new = commit.commit.adds.iter().all(|file| paths.insert(&file.path))
-            && named.iter().all(|manifest| deliveries.insert(manifest.delivery));
-        if index < start {
-            continue;
-        }
-        if !is_new {
-            let reasons = vec!["it adds a file or seals a delivery a second time".to_owned()];
-            return Err(SealError::Unsigned { version, reasons });
-        }
-        let files = !checked.contains(&version);
-        let reader = sealer.reader();
+    let log = known.log.clone();
+    let reader = sealer.reader();
+    let mut held = std::mem::take(&mut known.held);
+    let from = from.max(held.next_version());
+    held = sealer.held_before(held, &log, from).await?;
+    for version in from..log.next_version() {
+        let Some(sealed) = log.commit(version) else { continue };
         let mut findings =
-            archive::verify::check_commit(reader, &commit.commit, &held, files).await?;
-        if files {
-            let named = archive::verify::check_delta_checkpoint(reader, log, &commit.commit);
-            findings.extend(named.await?);
-        }
+            archive::verify::check_commit(reader, &sealed.commit, &held, true).await?;
+        findings.extend(check_delta_checkpoint(sealer, &log, &sealed.commit).await?);
         if !findings.is_empty() {
             let reasons = findings.iter().map(ToString::to_string).collect();
-            return Err(SealError::Unsigned { version, reasons });
+            return Err(SealError::Unsigned { version, sha256: sealed.sha256, reasons });
         }
-        held = sealer.held(held, &log.prefix(version + 1)).await?;
+        held = sealer.held_before(held, &log, version + 1).await?;
     }
+    known.held = held;
     Ok(())
+}
+
+/// What is wrong with the Delta checkpoint that another's commit vouches for; nothing if it names
+/// none.
+async fn check_delta_checkpoint(
+    sealer: &Sealer,
+    log: &Log,
+    commit: &Commit,
+) -> Result<Vec<Finding>, SealError> {
+    let Some(named) = commit.note.delta_checkpoint else { return Ok(Vec::new()) };
+    let log = whole_log(sealer, log, named.version).await?;
+    Ok(archive::verify::check_delta_checkpoint(sealer.reader(), &log, commit).await?)
+}
+
+/// The log from its beginning, at least up to a version; all that is known of it, if that begins
+/// there.
+pub(crate) async fn whole_log(
+    sealer: &Sealer,
+    log: &Log,
+    through: u64,
+) -> Result<Log, SealError> {
+    if log.first() == 0 {
+        return Ok(log.clone());
+    }
+    Ok(sealer.log_before(&Log::default(), through.saturating_add(1)).await?)
 }
 
 /// Locks, signs, stores, publishes.
 async fn sign(
     sealer: &Sealer,
     signer: &dyn Signer,
-    there: Option<&Stamped>,
-    grown: Grown,
+    seen: &Seen,
+    trunk: &Trunk,
 ) -> Result<Swap, SealError> {
-    let (size, root) = grown.head();
+    let (size, root) = (trunk.size(), trunk.root());
     // Stopped before this: nothing. After: the next one finds the same root here.
     let locked = sealer.lock(size, root).await?;
     if locked != root {
         return Err(SealError::from(ArchiveError::Ledger {
-            object: sealer.reader().work().object_url(&layout::lock_key(size)),
+            object: sealer.lock_url(size),
             expected: format!("root {root}, by the commits"),
             found: format!("root {locked}"),
         }));
@@ -262,20 +314,18 @@ async fn sign(
     let signature = signer.sign(&text).await?;
     let key_id = signature.key_id;
     let note = Note { text, signatures: vec![signature] };
-    // A signature that its own key does not confirm is never published.
-    if note.signed_by(signer.public())?.is_none() {
-        return Err(SealError::Tlog(tlog::TlogError::Signature {
-            expected: format!("a signature of {}", signer.public()),
-            found: "one of another key".to_owned(),
-        }));
+    confirmed(&note, signer.public())?;
+    let mut puts = Vec::new();
+    for (tile, bytes) in trunk.tiles_since(seen.head.size) {
+        puts.push(sealer.put_tile(tile, bytes));
     }
-    for (tile, bytes) in grown.tiles {
-        sealer.put_tile(tile, bytes).await?;
-    }
+    try_join_all(puts).await?;
     let note = Bytes::from(note.to_text());
     sealer.put_signature(size, key_id, note.clone()).await?;
-    Ok(sealer.publish(there, note).await?)
+    Ok(sealer.publish(seen.there.as_ref(), note).await?)
 }
 
 #[cfg(test)]
-mod tests;
+mod cost_tests;
+#[cfg(test)]
+pub(crate) mod tests;

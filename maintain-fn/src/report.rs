@@ -7,8 +7,10 @@ use serde::Serialize;
 pub struct SealReport {
     /// Latest version of the log when the seal ended.
     pub version: Option<u64>,
-    /// Commits this seal stored.
+    /// Commits this seal stored, heartbeats aside.
     pub commits: u64,
+    /// Commits this seal stored that add nothing and say that somebody seals.
+    pub heartbeats: u64,
     /// Times another sealer was first and this one started again.
     pub races_lost: u64,
     /// Manifests sealed, wholly or in part.
@@ -41,6 +43,9 @@ pub struct SealReport {
     /// nobody vouches for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delta_checkpoint_refused: Option<String>,
+    /// The tile of the ledger that is missing or damaged, so that every commit had to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_damage: Option<String>,
     /// Whether the inbox was empty at the end, refused objects aside.
     pub is_complete: bool,
 }

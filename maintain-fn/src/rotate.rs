@@ -4,19 +4,16 @@
 //! statement comes first: whoever stops after it leaves a ledger that the old key still signs, and
 //! a statement that counts for nothing until the new key has signed. Run again, it goes on.
 
-use std::collections::BTreeSet;
-
-use archive::log::Log;
 use archive::{ArchiveError, Sealer, Stamped, Swap};
 use bytes::Bytes;
 use common::layout::CHECKPOINT_KEY;
 use common::rotation::Rotation;
 use tlog::Checkpoint;
-use tlog::note::{Note, VerifierKey};
+use tlog::note::Note;
 
 use crate::error::SealError;
-use crate::publish::publish;
-use crate::sign::Signer;
+use crate::publish::{Known, publish};
+use crate::sign::{Signer, confirmed};
 
 /// Rounds until other sealers, who publish in between, are given up on.
 const ROUNDS_MAX: usize = 16;
@@ -52,8 +49,7 @@ pub async fn rotate(
         let (_, head, note) = current(sealer).await?;
         let is_done = note.signed_by(new.public())?.is_some();
         if !is_done {
-            let log = sealer.log(&Log::default()).await?;
-            publish(sealer, old, &log, &BTreeSet::new()).await?;
+            publish(sealer, old, &mut Known::default()).await?;
         }
         let rotations = sealer.rotations().await?;
         let mut made = rotations
@@ -136,17 +132,6 @@ async fn state(
     }
     sealer.put_statement(Bytes::from(note.to_text())).await?;
     Ok(())
-}
-
-/// A signature that its own key does not confirm is never stored.
-fn confirmed(note: &Note, key: &VerifierKey) -> Result<(), SealError> {
-    match note.signed_by(key)? {
-        Some(_) => Ok(()),
-        None => Err(SealError::Tlog(tlog::TlogError::Signature {
-            expected: format!("a signature of {key}"),
-            found: "one of another key".to_owned(),
-        })),
-    }
 }
 
 /// The checkpoint that is published.

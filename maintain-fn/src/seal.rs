@@ -5,15 +5,17 @@
 //! "all held", to be dropped.
 
 mod candidates;
+mod delta;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use archive::held::Held;
 use archive::log::Log;
 use archive::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
 use archive::{ArchiveError, CommitPut, Sealer};
 use bytes::Bytes;
-use common::commit::{CommitNote, DeltaCheckpointRef, ManifestRef, Operation, seal_bytes};
+use common::commit::{CommitNote, ManifestRef, Operation, empty_bytes, seal_bytes};
 use common::layout::CHECKPOINT_KEY;
 use common::limits::{FILE_BYTES_MAX, SEAL_MANIFESTS_MAX};
 use common::manifest::{FileEntry, Manifest, QuarantineEntry};
@@ -23,7 +25,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use self::candidates::{Candidate, Candidates};
 use crate::error::SealError;
-use crate::publish::publish;
+use crate::publish::{Known, Published, publish, publish_known};
 use crate::report::SealReport;
 use crate::rewrite;
 use crate::sign::Signer;
@@ -37,6 +39,9 @@ pub struct SealOptions {
     pub manifests_per_commit_max: usize,
     /// Versions from one Delta checkpoint to the next; none are written if 0, or without a ledger.
     pub delta_checkpoint_every: u64,
+    /// Of a signed log: how long after the last commit an empty one says that somebody still
+    /// seals; never, if absent.
+    pub heartbeat_after: Option<Duration>,
 }
 
 /// A reader that starts from a Delta checkpoint gets at most this many commits, a few at once, of
@@ -50,6 +55,7 @@ impl Default for SealOptions {
             rounds_max: 1_000,
             manifests_per_commit_max: SEAL_MANIFESTS_MAX,
             delta_checkpoint_every: DELTA_CHECKPOINT_EVERY,
+            heartbeat_after: None,
         }
     }
 }
@@ -70,61 +76,110 @@ pub async fn seal(
     now_micros: i64,
     options: SealOptions,
 ) -> Result<SealReport, SealError> {
-    if sealer.checkpoint().await?.is_some() {
-        let checkpoint = sealer.reader().store().object_url(CHECKPOINT_KEY);
-        return Err(SealError::NeedsKey { checkpoint });
-    }
-    run(sealer, None, now_micros, options).await
+    seal_again(sealer, None, &mut Known::default(), now_micros, options).await
 }
 
 /// Seals as [`seal`] does, and publishes a signed checkpoint over every commit before anything is
 /// taken out of the inbox. What an earlier seal committed and did not publish is published first.
 ///
 /// # Errors
-/// As [`seal`] and [`publish`](crate::publish::publish).
+/// As [`seal`] and [`publish`].
 pub async fn seal_signed(
     sealer: &Sealer,
     signer: &dyn Signer,
     now_micros: i64,
     options: SealOptions,
 ) -> Result<SealReport, SealError> {
-    run(sealer, Some(signer), now_micros, options).await
+    seal_again(sealer, Some(signer), &mut Known::default(), now_micros, options).await
+}
+
+/// Seals as [`seal`] or, with a signer, [`seal_signed`] does, in a process that sealed before and
+/// goes on: reads only what is new.
+///
+/// # Errors
+/// As [`seal_signed`].
+pub async fn seal_again(
+    sealer: &Sealer,
+    signer: Option<&dyn Signer>,
+    known: &mut Known,
+    now_micros: i64,
+    options: SealOptions,
+) -> Result<SealReport, SealError> {
+    let report = run(sealer, signer, known, now_micros, options).await;
+    if report.is_err() {
+        // What was half learnt is no ground to stand on.
+        *known = Known::default();
+    }
+    report
 }
 
 async fn run(
     sealer: &Sealer,
     signer: Option<&dyn Signer>,
+    known: &mut Known,
     now_micros: i64,
     options: SealOptions,
 ) -> Result<SealReport, SealError> {
-    let every = options.delta_checkpoint_every;
-    let mut ledger = signer.map(|signer| Ledger { signer, published: None, every });
     let count_max = options.manifests_per_commit_max.clamp(1, SEAL_MANIFESTS_MAX);
     let mut report = SealReport::default();
     let mut candidates = Candidates::default();
-    let (mut log, mut held) = (Log::default(), Held::default());
+    let delta_checkpoint_every = options.delta_checkpoint_every;
+    let round = Round { sealer, signer, now_micros, delta_checkpoint_every };
+    let mut is_up_to_date = false;
     for _ in 0..options.rounds_max.max(1) {
         // The inbox first, the log second: what another sealer committed and took out of the
         // inbox in between is then seen as held.
         let batch = candidates.next(sealer, count_max, &mut report).await?;
-        log = sealer.log(&log).await?;
-        if let Some(ledger) = &mut ledger {
+        if !batch.is_empty() || !is_up_to_date {
             // Also when nothing waits, and before what is held already is dropped from the inbox.
-            ledger.cover(sealer, &log, None, &mut report).await?;
+            learn(sealer, signer, known, &mut report).await?;
         }
-        if batch.is_empty() {
+        let races_lost = report.races_lost;
+        if !batch.is_empty() {
+            round.run(batch, &mut candidates, known, &mut report).await?;
+        } else if !round.is_heartbeat_due(known, options.heartbeat_after)
+            || round.heartbeat(known, &mut report).await?
+        {
             report.is_complete = true;
             break;
         }
-        held = sealer.held(held, &log).await?;
-        let round = Round { sealer, now_micros, log: &log, held: &held };
-        round.run(batch, &mut candidates, &mut ledger, &mut report).await?;
+        is_up_to_date = report.races_lost == races_lost;
     }
-    log = sealer.log(&log).await?;
-    report.version = log.version();
-    let runs = sealer.write_held_runs(&log).await?;
+    report.version = known.log.version();
+    report.ledger_damage.clone_from(&known.damage);
+    let runs = sealer.write_held_runs(&known.log, known.runs_through).await?;
     report.held_runs = u64::try_from(runs).unwrap_or(u64::MAX);
+    if runs == 0 {
+        known.runs_through = known.log.next_version();
+    }
     Ok(report)
+}
+
+/// Brings what is known to the end of the log. With a signer all of it is signed by then; without
+/// one, nobody may have begun to sign, which is asked each time, since it can happen at any time.
+async fn learn(
+    sealer: &Sealer,
+    signer: Option<&dyn Signer>,
+    known: &mut Known,
+    report: &mut SealReport,
+) -> Result<(), SealError> {
+    if let Some(signer) = signer {
+        let published = publish(sealer, signer, known).await?;
+        note_published(published, report);
+        return Ok(());
+    }
+    if sealer.checkpoint().await?.is_some() {
+        let checkpoint = sealer.reader().store().object_url(CHECKPOINT_KEY);
+        return Err(SealError::NeedsKey { checkpoint });
+    }
+    known.log = sealer.log(&known.log).await?;
+    known.held = sealer.held(std::mem::take(&mut known.held), &known.log).await?;
+    Ok(())
+}
+
+fn note_published(published: Published, report: &mut SealReport) {
+    report.checkpoints += published.signed;
+    report.sealed_through = published.size.checked_sub(1);
 }
 
 /// What one commit takes in.
@@ -136,75 +191,16 @@ struct Plan {
     sealed: Vec<String>,
     dropped: Vec<String>,
     mixed: u64,
-}
-
-/// The ledger, while one seal runs.
-struct Ledger<'a> {
-    signer: &'a dyn Signer,
-    /// Size this seal knows to be published.
-    published: Option<u64>,
-    /// Versions from one Delta checkpoint to the next.
-    every: u64,
-}
-
-impl Ledger<'_> {
-    /// Publishes a checkpoint over all of the log, unless this seal did so already. `own` is the
-    /// version this seal committed a moment ago, after checking its files.
-    async fn cover(
-        &mut self,
-        sealer: &Sealer,
-        log: &Log,
-        own: Option<u64>,
-        report: &mut SealReport,
-    ) -> Result<(), SealError> {
-        if self.published >= Some(log.next_version()) {
-            return Ok(());
-        }
-        let published = publish(sealer, self.signer, log, &own.into_iter().collect()).await?;
-        self.published = Some(published.size);
-        report.checkpoints += published.signed;
-        report.sealed_through = published.size.checked_sub(1);
-        Ok(())
-    }
-}
-
-impl Ledger<'_> {
-    /// What the next commit says of a Delta checkpoint: the last one that is due, unless a commit
-    /// names it already. It is written now if it is not there.
-    async fn delta_checkpoint(
-        &self,
-        sealer: &Sealer,
-        log: &Log,
-        report: &mut SealReport,
-    ) -> Result<Option<DeltaCheckpointRef>, SealError> {
-        let last = log.version().unwrap_or_default();
-        let due = last.checked_div(self.every).unwrap_or_default().saturating_mul(self.every);
-        // Only what is signed: nobody could believe the rest.
-        if due == 0 || self.published <= Some(due) {
-            return Ok(None);
-        }
-        let later = log.commits().iter().rev().map(|sealed| &sealed.commit.note);
-        let mut later = later.take_while(|note| note.version > due);
-        if later.any(|note| note.delta_checkpoint.is_some_and(|named| named.version >= due)) {
-            return Ok(None);
-        }
-        match sealer.put_delta_checkpoint(log, due).await? {
-            Ok(named) => Ok(Some(named)),
-            Err(wrong) => {
-                tracing::warn!(version = due, wrong, "no commit vouches for a Delta checkpoint");
-                report.delta_checkpoint_refused = Some(wrong);
-                Ok(None)
-            }
-        }
-    }
+    /// All units that the manifests name.
+    units: Vec<UnitId>,
 }
 
 /// One round: at most one commit.
 struct Round<'a> {
     sealer: &'a Sealer,
+    signer: Option<&'a dyn Signer>,
     now_micros: i64,
-    log: &'a Log,
-    held: &'a Held,
+    delta_checkpoint_every: u64,
 }
 
 impl Round<'_> {
@@ -212,45 +208,35 @@ impl Round<'_> {
         &self,
         batch: Vec<Candidate>,
         candidates: &mut Candidates,
-        ledger: &mut Option<Ledger<'_>>,
+        known: &mut Known,
         report: &mut SealReport,
     ) -> Result<(), SealError> {
-        let Self { sealer, now_micros, log, held } = *self;
-        let Some(plan) = plan(sealer, held, batch, candidates, report).await? else {
+        let sealer = self.sealer;
+        let Some(plan) = plan(sealer, &known.held, batch, candidates, report).await? else {
             return Ok(());
         };
         if !plan.manifests.is_empty() {
-            let delta_checkpoint = match ledger {
-                Some(ledger) => ledger.delta_checkpoint(sealer, log, report).await?,
+            let delta_checkpoint = match self.signer {
+                Some(_) => delta::due(sealer, known, self.delta_checkpoint_every, report).await?,
                 None => None,
             };
             let note = CommitNote {
                 format: common::FORMAT,
                 operation: Operation::Seal,
-                version: log.next_version(),
-                previous_sha256: log.commits().last().map(|last| last.sha256),
+                version: known.log.next_version(),
+                previous_sha256: known.last_sha256(),
                 delta_checkpoint,
+                refused: None,
                 manifests: plan.manifests,
             };
-            let bytes = seal_bytes(now_micros.div_euclid(1000), &note, &plan.adds);
+            let bytes = seal_bytes(self.now_micros.div_euclid(1000), &note, &plan.adds);
             // Stopped before this: manifests and rewritten files that no commit names, which the
             // next seal stores again, byte for byte. Stopped after: a commit that the next seal
             // publishes, and an inbox of held units.
-            match sealer.put_commit(note.version, Bytes::from(bytes)).await? {
-                CommitPut::Won => count(report, &note, &plan.adds, plan.mixed),
-                CommitPut::Lost => {
-                    report.races_lost += 1;
-                    return Ok(());
-                }
+            if !self.commit(known, note.version, bytes, plan.units, report).await? {
+                return Ok(());
             }
-            if let Some(ledger) = ledger {
-                let log = sealer.log(log).await?;
-                ledger.cover(sealer, &log, Some(note.version), report).await?;
-                // A listing may lack what was just stored; then the inbox keeps it.
-                if ledger.published <= Some(note.version) {
-                    return Ok(());
-                }
-            }
+            count(report, &note, &plan.adds, plan.mixed);
         }
         report.manifests_dropped += u64::try_from(plan.dropped.len()).unwrap_or(u64::MAX);
         // Stopped in here: the rest is held, and dropped by the next seal.
@@ -260,6 +246,71 @@ impl Round<'_> {
             .try_collect::<()>()
             .await?;
         Ok(())
+    }
+
+    /// Whether nothing was committed for so long. A commit from the future is no sign of life: a
+    /// clock that stood ahead once would silence all the others.
+    fn is_heartbeat_due(&self, known: &Known, after: Option<Duration>) -> bool {
+        let (Some(after), Some(_), Some(last)) = (after, self.signer, known.last_commit_millis())
+        else {
+            return false;
+        };
+        let apart = self.now_micros.div_euclid(1000).abs_diff(last);
+        Duration::from_millis(apart) >= after
+    }
+
+    /// Commits nothing, so that silence can be told from an end. Another's commit will do as well:
+    /// then this one is late, and `false`.
+    async fn heartbeat(
+        &self,
+        known: &mut Known,
+        report: &mut SealReport,
+    ) -> Result<bool, SealError> {
+        let note = CommitNote {
+            format: common::FORMAT,
+            operation: Operation::Heartbeat,
+            version: known.log.next_version(),
+            previous_sha256: known.last_sha256(),
+            delta_checkpoint: None,
+            refused: None,
+            manifests: Vec::new(),
+        };
+        let bytes = empty_bytes(self.now_micros.div_euclid(1000), &note);
+        // Stopped before this: nothing. After: a commit that the next seal publishes.
+        let is_ours = self.commit(known, note.version, bytes, Vec::new(), report).await?;
+        report.heartbeats += u64::from(is_ours);
+        Ok(is_ours)
+    }
+
+    /// Puts a commit of the next version and publishes it, if there is a key. `false` if another
+    /// sealer was first.
+    async fn commit(
+        &self,
+        known: &mut Known,
+        version: u64,
+        bytes: Vec<u8>,
+        units: Vec<UnitId>,
+        report: &mut SealReport,
+    ) -> Result<bool, SealError> {
+        let own = Sha256Digest::of(&bytes);
+        let put = self.sealer.put_commit(version, Bytes::from(bytes)).await?;
+        let log = match put {
+            CommitPut::Won => Some(self.sealer.log_with_next(&known.log).await?),
+            CommitPut::Lost => None,
+        };
+        // Its files were checked in this round, and it follows from its manifests as long as it
+        // is the one that was made of them.
+        let is_own = |log: &Log| log.commits().last().is_some_and(|last| last.sha256 == own);
+        let Some(log) = log.filter(is_own) else {
+            report.races_lost += 1;
+            return Ok(false);
+        };
+        known.log = log;
+        known.held.add_version(units);
+        if let Some(signer) = self.signer {
+            note_published(publish_known(self.sealer, signer, known).await?, report);
+        }
+        Ok(true)
     }
 }
 
@@ -321,6 +372,7 @@ async fn plan(
             }
         };
         plan.mixed += u64::from(units.is_some());
+        plan.units.extend(stored.manifest.units.iter().map(|unit| unit.id));
         plan.adds.extend(adds);
         plan.manifests.push(ManifestRef {
             delivery: stored.manifest.delivery,

@@ -6,7 +6,8 @@ mod kms;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tlog::note::{SeedSigner, Signature, VerifierKey};
+use tlog::TlogError;
+use tlog::note::{Note, SeedSigner, Signature, VerifierKey};
 
 pub use kms::{KmsError, KmsSigner};
 
@@ -21,6 +22,17 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// If whoever holds the key does not sign.
     async fn sign(&self, text: &str) -> Result<Signature, SignError>;
+}
+
+/// A signature that its own key does not confirm is never stored.
+pub(crate) fn confirmed(note: &Note, key: &VerifierKey) -> Result<(), TlogError> {
+    match note.signed_by(key)? {
+        Some(_) => Ok(()),
+        None => Err(TlogError::Signature {
+            expected: format!("a signature of {key}"),
+            found: "one of another key".to_owned(),
+        }),
+    }
 }
 
 /// The holder of a key did not sign.

@@ -81,8 +81,7 @@ pub async fn push(
     let head = Checkpoint::parse(&note.text)?;
     // The log second: it has all that the checkpoint speaks of.
     let log = sealer.log(&Log::default()).await?;
-    let leaves = log.commits().iter().map(|commit| commit.entry.leaf()).collect();
-    let tree = Whole::new(leaves);
+    let tree = log.tree();
     if tree.root_at(head.size) != Some(head.root) {
         return Err(SealError::from(ArchiveError::Ledger {
             object: sealer.reader().store().object_url(CHECKPOINT_KEY),

@@ -1,12 +1,15 @@
 //! The signed ledger, as its owner and an auditor use it; the attacks are in `matrix.rs`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use meshledger_tests::cli::{Output, Program};
 use meshledger_tests::laptop::Laptop;
+use meshledger_tests::paths::fixture;
+use meshledger_tests::python::read_archive;
 use meshledger_tests::records::lines;
-use meshledger_tests::tamper::copy_tree;
+use meshledger_tests::server::Server;
+use meshledger_tests::tamper::{copy_tree, delete, edit, flip_byte};
 use serde_json::Value;
 
 const TAMPERING: i32 = 1;
@@ -97,6 +100,87 @@ fn ingest_seals_with_the_key_of_the_environment_and_nobody_seals_without() {
     assert!(refused.expect(USAGE).report().contains("expected a key named"));
     let _ = signed.seal().expect(0);
     assert_eq!(report(&signed.verify().run().expect(0))["ledger"]["size"], 3);
+}
+
+fn commit(archive: &Path, version: u64) -> PathBuf {
+    archive.join(format!("_delta_log/{version:020}.json"))
+}
+
+/// What delta-rs, DuckDB and Polars read is what was ingested.
+fn read_elsewhere(laptop: &Laptop) {
+    let file = fixture("envoy/captured-default.jsonl");
+    let _ = laptop.ingest([&file]).run().expect(0);
+    let key = laptop.path("ledger.key");
+    let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+    read_archive(&laptop.archive_path(), &[("east", &file)]);
+}
+
+#[test]
+fn after_silence_seal_and_serve_sign_a_heartbeat_that_every_reader_reads_over() {
+    for by_serve in [false, true] {
+        // An archive that was made long ago, and nothing since.
+        let laptop = Laptop::new();
+        let made = commit(&laptop.archive_path(), 0);
+        edit(&made, "\"timestamp\":1", "\"timestamp\":");
+        let key = laptop.path("ledger.key");
+        let _ =
+            laptop.command("init").args(["--ledger", NAME, "--key"]).args([&key]).run().expect(0);
+        if by_serve {
+            let server = Server::start(&laptop, &["--key", key.to_str().unwrap()]);
+            let _ = server.stop();
+        } else {
+            let seal = || laptop.command("seal").args(["--heartbeat-after", "60", "--key"]);
+            let said = seal().args([&key]).run().expect(0).text();
+            assert!(said.contains("version 1 is a heartbeat"), "{said}");
+            let said = seal().args([&key]).run().expect(0).text();
+            assert!(said.contains("Nothing new") && said.contains("version 1"), "{said}");
+        }
+        let text = fs::read_to_string(commit(&laptop.archive_path(), 1)).unwrap();
+        assert!(
+            text.contains("\"operation\":\"heartbeat\"") && text.lines().count() == 1,
+            "{text}"
+        );
+        assert!(!commit(&laptop.archive_path(), 2).exists());
+        read_elsewhere(&laptop);
+        assert_eq!(laptop.events(), 36);
+        let report = laptop.command("verify").args(["--json"]).run().expect(0).json();
+        assert_eq!(report["ledger"]["size"], 3, "{report}");
+    }
+}
+
+#[test]
+fn a_commit_that_can_not_be_signed_blocks_until_it_is_repaired_by_name() {
+    let signed = Signed::begun();
+    let archive = signed.laptop.archive_path();
+    let bad = b"{\"add\":{}}\n";
+    fs::write(commit(&archive, 1), bad).unwrap();
+    let _ = signed.seal().expect(5);
+    let named = format!("1:{}", common::Sha256Digest::of(bad));
+    let repair = |named: &str| {
+        let seal = signed.laptop.command("seal").args(["--repair", named, "--key"]);
+        seal.args([&signed.key]).run()
+    };
+    let wrong = repair(&format!("1:{}", "0".repeat(64))).expect(5).report();
+    assert!(wrong.contains("no commit was changed"), "{wrong}");
+    assert_eq!(fs::read(commit(&archive, 1)).unwrap(), bad);
+    let said = repair(&named).expect(0).text();
+    assert!(said.contains(&format!("Commit {named} gave way")), "{said}");
+    read_elsewhere(&signed.laptop);
+    assert_eq!(report(&signed.verify().run().expect(0))["ledger"]["size"], 3);
+    // A tile that is lost comes back; a damaged one is named, and stays until it is deleted.
+    let tile = archive.join("_ledger/tile/0/000.p/3");
+    let good = fs::read(&tile).unwrap();
+    delete(&tile);
+    let ledger = || signed.laptop.command("seal").args(["--repair", "--key"]).args([&signed.key]);
+    let said = ledger().run().expect(0).text();
+    assert!(said.contains("Computed _ledger/tile/0/000.p/3"), "{said}");
+    assert_eq!(fs::read(&tile).unwrap(), good);
+    flip_byte(&tile, 40);
+    let said = ledger().run().expect(5).report();
+    assert!(said.contains("DAMAGED"), "{said}");
+    delete(&tile);
+    let _ = ledger().run().expect(0);
+    let _ = signed.verify().run().expect(0);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod investigations;
 mod keys;
 mod kit;
 mod ledger;
+mod locks;
 mod matrix;
 mod mutations;
 mod other_readers;

@@ -77,17 +77,17 @@ impl Seaweed {
             .expect("sh can be started");
         let lifeline = guard.stdin.take();
         let server = Self { port: ports[0], guard, lifeline, folder };
-        server.wait_until_ready();
+        server.make_bucket(BUCKET);
         server
     }
 
-    /// Writes until it succeeds: only then does the server work.
-    fn wait_until_ready(&self) {
+    /// Makes a bucket by writing into it until that succeeds: only then does the server work.
+    pub fn make_bucket(&self, name: &str) {
         let store = AmazonS3Builder::new()
             .with_endpoint(format!("http://127.0.0.1:{}", self.port))
             .with_allow_http(true)
             .with_region(REGION)
-            .with_bucket_name(BUCKET)
+            .with_bucket_name(name)
             .with_access_key_id(ACCESS_KEY)
             .with_secret_access_key(SECRET_KEY)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })

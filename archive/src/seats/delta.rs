@@ -100,7 +100,7 @@ impl Sealer {
 fn state_at(log: &Log, version: u64, object: &str) -> Result<(About, Log), ArchiveError> {
     let state = log.prefix(version.saturating_add(1));
     match state.commits().last() {
-        Some(last) if last.commit.note.version == version => {
+        Some(last) if log.first() == 0 && last.commit.note.version == version => {
             Ok((About::new(version, last.sha256), state))
         }
         _ => Err(ArchiveError::Missing {

@@ -1,6 +1,8 @@
 //! What the sealer may do on the ledger: put tiles, locks and signatures, and replace the
 //! checkpoint. It can change or delete nothing of what it has signed.
 
+mod end;
+
 use bytes::Bytes;
 use common::Sha256Digest;
 use common::layout::{
@@ -11,6 +13,8 @@ use common::rotation::Rotation;
 use tlog::note::{NOTE_BYTES_MAX, Note, VerifierKey};
 use tlog::tile::Tile;
 use tlog::{Checkpoint, Hash};
+
+pub use end::SignedEnd;
 
 use super::Sealer;
 use crate::error::ArchiveError;
@@ -29,7 +33,7 @@ impl Sealer {
 
     /// Where locks are.
     fn locks(&self) -> &Store {
-        self.reader().work()
+        self.reader().locks()
     }
 
     /// The checkpoint that is published; none if the ledger has not begun.
@@ -110,9 +114,7 @@ impl Sealer {
         size: u64,
     ) -> Result<Vec<(String, u64, Hash)>, ArchiveError> {
         let store = self.archive();
-        // Behind every key id of that size.
-        let after =
-            format!("{}/g", layout::signature_key(size, [0; 4]).trim_end_matches("/00000000"));
+        let after = layout::signatures_end(size);
         let mut all = Vec::new();
         for object in store.list(CHECKPOINTS_PREFIX, Some(&after)).await? {
             let Place::Signature(size, key_id) = layout::parse(&object.key) else { continue };
@@ -208,20 +210,25 @@ impl Sealer {
         }
     }
 
-    /// What was locked for sizes above this one, in ascending order: a sealer signed it, or
-    /// stopped just before.
+    /// What was locked for this size and those above it, in ascending order, with the objects'
+    /// URLs: a sealer signed it, or stopped just before.
     ///
     /// # Errors
     /// If locks can not be listed or read, or one holds no root.
-    pub async fn locks_after(&self, size: u64) -> Result<Vec<(u64, Hash)>, ArchiveError> {
-        let after = layout::lock_key(size);
+    pub async fn locks_from(&self, size: u64) -> Result<Vec<(String, u64, Hash)>, ArchiveError> {
+        let (store, after) = (self.locks(), size.checked_sub(1).map(layout::lock_key));
         let mut locks = Vec::new();
-        for object in self.locks().list(LOCK_PREFIX, Some(&after)).await? {
+        for object in store.list(LOCK_PREFIX, after.as_deref()).await? {
             if let Some(size) = layout::parse_lock(&object.key) {
-                locks.push((size, self.locked(size).await?));
+                locks.push((store.object_url(&object.key), size, self.locked(size).await?));
             }
         }
         Ok(locks)
+    }
+
+    /// URL of the lock of a size.
+    pub fn lock_url(&self, size: u64) -> String {
+        self.locks().object_url(&layout::lock_key(size))
     }
 
     async fn locked(&self, size: u64) -> Result<Hash, ArchiveError> {

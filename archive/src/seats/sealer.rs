@@ -10,7 +10,7 @@ use common::{DeliveryId, Sha256Digest};
 use super::{Reader, writer};
 use crate::error::ArchiveError;
 use crate::held::{Held, derive_run, list_runs};
-use crate::log::Log;
+use crate::log::{self, Log, SealedCommit};
 use crate::store::{Digested, Listed, Put};
 
 /// Who won a version of the log.
@@ -42,6 +42,14 @@ impl Sealer {
         &self.reader
     }
 
+    /// The archive's table id.
+    ///
+    /// # Errors
+    /// If there is no archive, or one of another format.
+    pub async fn table_id(&self) -> Result<&str, ArchiveError> {
+        self.reader.places.table_id().await
+    }
+
     /// One page of the inbox, in ascending order of key, after the key `start_after`.
     ///
     /// # Errors
@@ -64,6 +72,43 @@ impl Sealer {
     /// If a version is missing or malformed, or does not continue the one before it.
     pub async fn log(&self, previous: &Log) -> Result<Log, ArchiveError> {
         Log::load(&self.reader.places.archive, previous).await
+    }
+
+    /// Loads the log as [`Self::log`] does, but no version from `end` on.
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    pub async fn log_before(&self, previous: &Log, end: u64) -> Result<Log, ArchiveError> {
+        Log::load_before(&self.reader.places.archive, previous, end).await
+    }
+
+    /// One commit, by itself.
+    ///
+    /// # Errors
+    /// If it can not be read, or is none.
+    pub async fn commit(&self, version: u64) -> Result<SealedCommit, ArchiveError> {
+        log::read(&self.reader.places.archive, version).await
+    }
+
+    /// The log with the commit of the next version, which was stored a moment ago.
+    ///
+    /// # Errors
+    /// If it can not be read, or does not continue the log.
+    pub async fn log_with_next(&self, log: &Log) -> Result<Log, ArchiveError> {
+        log.with_next(&self.reader.places.archive).await
+    }
+
+    /// Extends a set of held units to a version, which is not covered any more.
+    ///
+    /// # Errors
+    /// If a run or manifest can not be read, or contradicts its digest.
+    pub async fn held_before(
+        &self,
+        previous: Held,
+        log: &Log,
+        version: u64,
+    ) -> Result<Held, ArchiveError> {
+        previous.extend_to(&self.reader.places.archive, log, version).await
     }
 
     /// Extends a set of held units to the end of the log.
@@ -134,14 +179,15 @@ impl Sealer {
     }
 
     /// Writes the runs of the held index that are due by the end of the log and not there, and
-    /// returns how many.
+    /// returns how many. `since` is a version up to which none was missing: with none due since,
+    /// nothing is asked.
     ///
     /// # Errors
     /// If a manifest can not be read or the store refuses; the archive is complete without runs.
-    pub async fn write_held_runs(&self, log: &Log) -> Result<usize, ArchiveError> {
+    pub async fn write_held_runs(&self, log: &Log, since: u64) -> Result<usize, ArchiveError> {
         let store = &self.reader.places.archive;
         let Some(last) = log.version() else { return Ok(0) };
-        if last + 1 < held::RUN_FANOUT {
+        if (since..=last).all(|version| held::runs_due(version).is_empty()) {
             return Ok(0);
         }
         let mut runs = list_runs(store).await?;

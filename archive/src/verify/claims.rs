@@ -40,7 +40,7 @@ impl<'a> Claims<'a> {
             return findings;
         };
         if units.windows(2).any(|pair| pair[0] >= pair[1])
-            || units.last().is_some_and(|last| *last >= manifest.units.len())
+            || units.last().is_none_or(|last| *last >= manifest.units.len())
         {
             findings.push(
                 self.finding(Code::ManifestFormat, &layout::manifest_key(named.delivery))

@@ -48,7 +48,7 @@ pub(super) struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// Reads every statement, and which key began.
     pub(super) async fn read(
-        (store, work): (&Store, &Store),
+        (store, locks): (&Store, &Store),
         head: &Checkpoint,
         policy: Option<&'a Policy>,
         root_at: impl Fn(u64) -> Option<Hash>,
@@ -94,7 +94,7 @@ impl<'a> Keys<'a> {
                 Err(e) => findings.push(finding.differs("a statement signed by both keys", e)),
             }
         }
-        let begun = begun(work, head, findings).await?;
+        let begun = begun(locks, head, findings).await?;
         let mut keys = Self {
             policy,
             head: head.clone(),
@@ -397,12 +397,12 @@ fn hex(key_id: [u8; 4]) -> String {
 
 /// The key that began the ledger, as the place of locks says.
 async fn begun(
-    work: &Store,
+    locks: &Store,
     head: &Checkpoint,
     findings: &mut Findings,
 ) -> Result<Option<VerifierKey>, ArchiveError> {
-    let finding = || Finding::new(Code::Rotation, work.object_url(BEGUN_KEY));
-    let bytes = match work.get_bounded(BEGUN_KEY, KEY_BYTES_MAX).await {
+    let finding = || Finding::new(Code::Rotation, locks.object_url(BEGUN_KEY));
+    let bytes = match locks.get_bounded(BEGUN_KEY, KEY_BYTES_MAX).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
         Err(e) => {

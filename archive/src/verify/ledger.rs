@@ -71,7 +71,8 @@ async fn read_note(store: &Store, key: &str) -> Result<Result<Option<Note>, Stri
 /// What is looked at, and what it is held against.
 struct Judge<'a> {
     store: &'a Store,
-    work: &'a Store,
+    /// Where locks are.
+    locked: &'a Store,
     table_id: String,
     /// The tree of the commits that are there without a gap.
     whole: Whole,
@@ -89,10 +90,10 @@ pub(super) async fn check(
     findings: &mut Findings,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Option<LedgerState>, ArchiveError> {
-    let (store, work) = (reader.store(), reader.work());
+    let (store, locked) = (reader.store(), reader.locks());
     let judge = Judge {
         store,
-        work,
+        locked,
         table_id: walked.table_id.clone().unwrap_or_default(),
         whole: Whole::new(std::mem::take(&mut walked.leaves)),
         is_cut: walked.is_cut,
@@ -135,7 +136,7 @@ pub(super) async fn check(
     }
     let root_at = |size| judge.whole.root_at(size);
     let policy = options.policy.as_ref();
-    let mut keys = Keys::read((store, work), &head, policy, root_at, findings).await?;
+    let mut keys = Keys::read((store, locked), &head, policy, root_at, findings).await?;
     if let Some(since) = &options.since {
         findings.extend(judge.continues(since, &head, &keys, &object));
     }
@@ -509,7 +510,7 @@ impl Judge<'_> {
         let (mut after, mut count): (Option<String>, u64) = (None, 0);
         let mut is_begun = false;
         loop {
-            let page = page(self.work, LOCK_PREFIX, after.as_deref()).await?;
+            let page = page(self.locked, LOCK_PREFIX, after.as_deref()).await?;
             let is_last = page.len() < LIST_PAGE_COUNT;
             after = page.last().map(|object| object.key.clone());
             for object in page {
@@ -528,7 +529,7 @@ impl Judge<'_> {
     }
 
     async fn lock(&self, key: &str, findings: &mut Findings) -> Result<(), ArchiveError> {
-        let url = self.work.object_url(key);
+        let url = self.locked.object_url(key);
         let Some(size) = layout::parse_lock(key) else {
             let finding = Finding::new(Code::Stray, url);
             findings.push(finding.differs("locks of sizes", "another name"));
@@ -539,7 +540,7 @@ impl Judge<'_> {
         }
         let root = self.whole.root_at(size);
         let expected = root.map_or_else(|| format!("at least {size} commits"), lock_text);
-        let found = match self.work.get_bounded(key, LOCK_BYTES_MAX).await {
+        let found = match self.locked.get_bounded(key, LOCK_BYTES_MAX).await {
             Ok(Some(bytes)) if root.is_some() && bytes == expected.as_bytes() => return Ok(()),
             Ok(None) => return Ok(()),
             Ok(Some(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),

@@ -39,6 +39,10 @@ pub(crate) struct Serve {
     pub(crate) key: Key,
     #[command(flatten)]
     pub(crate) policy: Policy,
+    /// In a signed archive: after so long without a commit an empty one shows that somebody seals;
+    /// 0 for none
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub(crate) heartbeat_after: u32,
     /// How long a request waits for others to be stored with: longer makes fewer, larger files
     #[arg(
         long,

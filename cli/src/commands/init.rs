@@ -1,13 +1,12 @@
 //! `init`: creates an archive, with a signed ledger unless none is wanted.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 
 use archive::log::Log;
 use archive::{Archive, Created, Location};
 use common::commit::Genesis;
-use maintain_fn::SealError;
+use maintain_fn::{Known, SealError};
 
 use crate::args::Init;
 use crate::doors;
@@ -56,7 +55,6 @@ pub(crate) async fn run(args: Init) -> Outcome {
 async fn begin(args: &Init, location: &Location, created: &Created) -> Result<(), Failure> {
     let owner = Owner::new(&created.archive, location).await?;
     let (sealer, is_asked) = (created.archive.sealer(), args.ledger.is_some());
-    let log = sealer.log(&Log::default()).await?;
     let holder = args.key.holder.as_ref();
     let found = if let Some(begun) = owner.origin().await? {
         // Begun before, by this key or by another; it keeps its name.
@@ -69,7 +67,7 @@ async fn begin(args: &Init, location: &Location, created: &Created) -> Result<()
             )));
         }
         owner.find(holder).await?
-    } else if is_asked || log.next_version() == 1 {
+    } else if is_asked || sealer.log(&Log::default()).await?.next_version() == 1 {
         let name = args.ledger.clone().unwrap_or_else(|| key::default_name(location));
         Some(owner.create(&name, holder).await?)
     } else {
@@ -83,7 +81,7 @@ async fn begin(args: &Init, location: &Location, created: &Created) -> Result<()
         return Ok(out.flush()?);
     };
     let published =
-        match maintain_fn::publish(&sealer, &*found.signer, &log, &BTreeSet::new()).await {
+        match maintain_fn::publish(&sealer, &*found.signer, &mut Known::default()).await {
             Ok(published) => published,
             Err(error) => {
                 forget(&found, &error);

@@ -70,7 +70,11 @@ pub(crate) fn location(place: &Place) -> Result<Location, Failure> {
              MESHLEDGER_ARCHIVE",
         )
     })?;
-    Ok(Location::parse(&archive, place.work.as_deref())?)
+    let location = Location::parse(&archive, place.work.as_deref())?;
+    Ok(match place.locks.clone().or_else(doors::default_locks) {
+        Some(locks) => location.with_locks(&locks)?,
+        None => location,
+    })
 }
 
 /// Opens the archive that the options or the environment name.
@@ -87,17 +91,20 @@ pub(crate) async fn open(place: &Place) -> Result<Archive, Failure> {
 /// # Errors
 /// If the environment names an endpoint without TLS and does not say that this is meant.
 pub(crate) fn options(location: &Location) -> Result<StoreOptions, Failure> {
-    let options = doors::store_options();
-    check_endpoint(location, &options)?;
+    let mut options = doors::store_options();
+    check_endpoint(location.archive_url(), &options)?;
+    if location.locks_url() != location.work_url() {
+        let locks = doors::lock_options();
+        check_endpoint(location.locks_url(), &locks)?;
+        options.locks = Some(Box::new(locks));
+    }
     Ok(options)
 }
 
-fn check_endpoint(location: &Location, options: &StoreOptions) -> Result<(), Failure> {
+fn check_endpoint(place: &str, options: &StoreOptions) -> Result<(), Failure> {
     match &options.endpoint {
         Some(url)
-            if location.archive_url().starts_with("s3://")
-                && url.starts_with("http://")
-                && !options.allow_http =>
+            if place.starts_with("s3://") && url.starts_with("http://") && !options.allow_http =>
         {
             let url = printable(url, false);
             Err(Failure::usage(format!(
@@ -120,10 +127,9 @@ mod tests {
             allow_http,
             ..StoreOptions::default()
         };
-        let bucket = Location::parse("s3://bucket/prefix", None).unwrap();
-        let folder = Location::parse("folder", None).unwrap();
-        assert_eq!(check_endpoint(&bucket, &options(false)).unwrap_err().exit(), Exit::Usage);
-        assert!(check_endpoint(&bucket, &options(true)).is_ok());
-        assert!(check_endpoint(&folder, &options(false)).is_ok());
+        let bucket = "s3://bucket/prefix";
+        assert_eq!(check_endpoint(bucket, &options(false)).unwrap_err().exit(), Exit::Usage);
+        assert!(check_endpoint(bucket, &options(true)).is_ok());
+        assert!(check_endpoint("folder", &options(false)).is_ok());
     }
 }

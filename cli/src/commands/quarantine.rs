@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn args(number: Option<u32>) -> QuarantineShow {
-        let place = crate::args::Place { archive: None, work: None };
+        let place = crate::args::Place { archive: None, work: None, locks: None };
         QuarantineShow { place, unit: "2199fc85".to_owned(), offset: 7, number, raw: false }
     }
 

@@ -77,7 +77,7 @@ async fn open(args: &Query) -> Result<Engine, Failure> {
         None
     } else {
         let table_id = archive.table_id().await?;
-        key::trust(args.policy.as_deref(), &location, Some(&table_id))?
+        key::trust(args.policy.as_deref(), &location, Some(table_id))?
     };
     let reader = match trust {
         Some(trust) => reader.trusting(trust.policy),

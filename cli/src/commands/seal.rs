@@ -1,12 +1,13 @@
 //! `seal`: commits what was ingested.
 
 use std::io::Write;
+use std::time::Duration;
 
 use archive::Archive;
-use maintain_fn::{Asked, SealOptions, SealReport, Signer};
+use maintain_fn::{Asked, Known, RepairReport, SealOptions, SealReport, Signer};
 use serde::Serialize;
 
-use crate::args::{Key, Place, Policy, Seal};
+use crate::args::{Key, Place, Policy, Repair, Seal};
 use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::key::{self, Owner};
@@ -17,12 +18,24 @@ use crate::witness::{self, is_cosigned, sentence};
 /// Runs the command.
 pub(crate) async fn run(args: Seal) -> Outcome {
     let archive = super::open(&args.place).await?;
-    let every = args.delta_checkpoint_every;
-    let options = SealOptions { delta_checkpoint_every: every, ..SealOptions::default() };
-    let (report, witnesses) = seal(&archive, &args.place, &args.key, &args.policy, options).await?;
+    let repaired = match args.repair {
+        Some(what) => Some(repair(&archive, &args, what).await?),
+        None => None,
+    };
     let mut out = output::stdout();
+    if let Some(repaired) = repaired.as_ref().filter(|_| !args.json) {
+        // Said at once: the seal may still fail.
+        out.write_all(repair_text(repaired).as_bytes())?;
+        out.flush()?;
+    }
+    let options = SealOptions {
+        delta_checkpoint_every: args.delta_checkpoint_every,
+        heartbeat_after: args.heartbeat_after.map(minutes),
+        ..SealOptions::default()
+    };
+    let (report, witnesses) = seal(&archive, &args.place, &args.key, &args.policy, options).await?;
     if args.json {
-        let answer = Answer { report: &report, witnesses };
+        let answer = Answer { repaired: repaired.as_ref(), report: &report, witnesses };
         serde_json::to_writer(&mut out, &answer).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
@@ -32,7 +45,58 @@ pub(crate) async fn run(args: Seal) -> Outcome {
         }
     }
     out.flush()?;
-    Ok(exit(&report))
+    let is_damaged = repaired.is_some_and(|repaired| !repaired.tiles_damaged.is_empty());
+    Ok(if is_damaged { Exit::Storage } else { exit(&report) })
+}
+
+async fn repair(archive: &Archive, args: &Seal, what: Repair) -> Result<RepairReport, Failure> {
+    let location = super::location(&args.place)?;
+    let owner = Owner::new(archive, &location).await?;
+    let Some(found) = owner.find(args.key.holder.as_ref()).await? else {
+        return Err(Failure::usage("only a ledger is repaired, with its key: use --key HOLDER"));
+    };
+    let sealer = archive.sealer();
+    Ok(match what {
+        Repair::Ledger => maintain_fn::repair_ledger(&sealer, &*found.signer).await?,
+        Repair::Commit(version, sha256) => {
+            let commit = (version, sha256);
+            let now_micros = doors::now_micros()?;
+            maintain_fn::repair_commit(&sealer, &*found.signer, commit, now_micros).await?
+        }
+    })
+}
+
+/// What a repair did, in sentences.
+fn repair_text(report: &RepairReport) -> String {
+    let mut text = String::new();
+    for commit in &report.commits_refused {
+        text.push_str(&format!("Commit {commit} gave way; its bytes are kept under refused/.\n"));
+    }
+    if report.deliveries_waiting > 0 {
+        let waiting = counted(report.deliveries_waiting, "delivery waits", "deliveries wait");
+        text.push_str(&format!("{waiting} again.\n"));
+    }
+    for delivery in &report.deliveries_lost {
+        text.push_str(&format!(
+            "The manifest of delivery {delivery} is nowhere; ingest its source again.\n"
+        ));
+    }
+    for tile in &report.tiles_written {
+        text.push_str(&format!("Computed {}.\n", printable(tile, false)));
+    }
+    for tile in &report.tiles_damaged {
+        let tile = printable(tile, false);
+        text.push_str(&format!(
+            "DAMAGED {tile}: a sealer overwrites nothing; delete it and repair again.\n"
+        ));
+    }
+    if report.is_lock_written {
+        text.push_str("The place of locks knows now what was signed last.\n");
+    }
+    if text.is_empty() {
+        text.push_str("Nothing to repair.\n");
+    }
+    text
 }
 
 /// The report as `--json` prints it.
@@ -40,6 +104,9 @@ pub(crate) async fn run(args: Seal) -> Outcome {
 struct Answer<'a> {
     #[serde(flatten)]
     report: &'a SealReport,
+    /// What was repaired before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<&'a RepairReport>,
     /// Witnesses that were asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witnesses: Vec<Asked>,
@@ -61,27 +128,31 @@ pub(crate) async fn seal(
     let found = owner.find(key.holder.as_ref()).await?;
     let trust = key::trust(policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let bar = Bars::new().spinner("sealing");
-    let sealed = seal_with(archive, found.as_ref().map(|found| &*found.signer), options).await;
+    let signer = found.as_ref().map(|found| &*found.signer);
+    let sealed = seal_with(archive, signer, &mut Known::default(), options).await;
     bar.finish_and_clear();
     let report = sealed?;
     let witnesses = witness::ask(archive, trust.as_ref().filter(|_| found.is_some())).await;
     Ok((report, witnesses))
 }
 
-/// Seals everything that waits.
+/// Seals everything that waits, reading only what is not known yet.
 ///
 /// # Errors
 /// If the archive fails; what was committed stays.
 pub(crate) async fn seal_with(
     archive: &Archive,
     signer: Option<&dyn Signer>,
+    known: &mut Known,
     options: SealOptions,
 ) -> Result<SealReport, Failure> {
     let (sealer, now_micros) = (archive.sealer(), doors::now_micros()?);
-    Ok(match signer {
-        Some(signer) => maintain_fn::seal_signed(&sealer, signer, now_micros, options).await?,
-        None => maintain_fn::seal(&sealer, now_micros, options).await?,
-    })
+    Ok(maintain_fn::seal_again(&sealer, signer, known, now_micros, options).await?)
+}
+
+/// So many minutes.
+pub(crate) fn minutes(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 60)
 }
 
 /// A seal that had to refuse something needs somebody's attention.
@@ -93,7 +164,9 @@ pub(crate) fn exit(report: &SealReport) -> Exit {
 /// The report in sentences.
 pub(crate) fn text(report: &SealReport) -> String {
     let version = report.version.unwrap_or_default();
-    let mut text = if report.commits == 0 {
+    let mut text = if report.commits == 0 && report.heartbeats > 0 {
+        format!("Nothing was waiting; version {version} is a heartbeat and says so.\n")
+    } else if report.commits == 0 {
         format!("Nothing new to seal; the archive is at version {version}.\n")
     } else {
         format!(
@@ -127,6 +200,13 @@ pub(crate) fn text(report: &SealReport) -> String {
         text.push_str(&format!(
             "{} repeated what was sealed before; nothing is there twice.\n",
             count(repeated)
+        ));
+    }
+    if let Some(damage) = &report.ledger_damage {
+        let damage = printable(damage, false);
+        text.push_str(&format!(
+            "The ledger has a tile that can not be used, so every commit was read: {damage}. Run \
+             `meshledger seal --repair`.\n"
         ));
     }
     for refused in &report.manifests_refused {

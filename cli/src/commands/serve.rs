@@ -41,6 +41,8 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
         window: Duration::from_millis(args.batch_milliseconds),
         trust: trust.filter(|_| found.is_some()),
         signer: found.map(|found| found.signer),
+        heartbeat_after: (args.heartbeat_after > 0)
+            .then(|| super::seal::minutes(args.heartbeat_after)),
         seal_every: (args.seal_every_seconds > 0)
             .then(|| Duration::from_secs(args.seal_every_seconds)),
     };

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: Verify) -> Outcome {
     let started = Instant::now();
     // An archive that can not say its id is found out below; a policy can be named all the same.
     let table_id = archive.table_id().await.ok();
-    let trust = key::trust(args.policy.file.as_deref(), &location, table_id.as_deref())?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, table_id)?;
     let policy = trust.as_ref().map(|trust| trust.policy.clone());
     let since = args.since.as_deref().map(since).transpose()?;
     let depth = match args.depth {

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Witness) -> Outcome {
     let location = super::location(&args.place)?;
     let archive = super::open(&args.place).await?;
     let table_id = archive.table_id().await?;
-    let trust = key::trust(args.policy.file.as_deref(), &location, Some(&table_id))?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, Some(table_id))?;
     let trust = trust.ok_or_else(|| {
         Failure::usage(
             "no policy names witnesses: use --policy FILE, with lines witness NAME KEY URL",

@@ -17,7 +17,7 @@ use futures::future::try_join_all;
 use ingest_fn::parse::SourceFormat;
 use ingest_fn::pipeline::SourceConfig;
 use ingest_fn::redact::Rules;
-use maintain_fn::SealOptions;
+use maintain_fn::{Known, SealOptions};
 use query_fn::rows::{Destination, Format as Rows};
 use query_fn::{Engine, Limits, Request};
 use traffic::{Config, Format, Generator, Incident};
@@ -201,7 +201,8 @@ impl Demo {
     async fn seal(&mut self, archive: &Archive) -> Result<(), Failure> {
         self.story.chapter("Seal: what was ingested becomes one commit of a Delta table")?;
         let started = Instant::now();
-        let report = seal::seal_with(archive, None, SealOptions::default()).await?;
+        let report =
+            seal::seal_with(archive, None, &mut Known::default(), SealOptions::default()).await?;
         self.story.say(&seal::text(&report))?;
         self.story.say(&format!("It took {}.", elapsed(started.elapsed())))
     }

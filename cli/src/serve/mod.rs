@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) signer: Option<Box<dyn Signer>>,
     /// Whose witnesses are asked after a seal, if the ledger is signed.
     pub(crate) trust: Option<Trust>,
+    /// After how long without a commit an empty one is made, where there is a key.
+    pub(crate) heartbeat_after: Option<Duration>,
     /// How often to seal; `None` never, not even at the end.
     pub(crate) seal_every: Option<Duration>,
 }
@@ -58,7 +60,8 @@ pub(crate) async fn run(
     let waits = Arc::new(AtomicBool::new(true));
     let (sender, receiver) = mpsc::unbounded_channel();
     let batcher = Batcher::new(archive, settings.config, settings.window, Arc::clone(&waits));
-    let seals = Seals::new(archive, settings.signer, settings.trust, waits);
+    let Settings { signer, trust, heartbeat_after, .. } = settings;
+    let seals = Seals::new(archive, signer, trust, heartbeat_after, waits);
     let sealing = async {
         if let Some(every) = settings.seal_every {
             seals.run(every, interrupt.clone()).await;

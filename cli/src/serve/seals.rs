@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::Archive;
-use maintain_fn::{SealOptions, Signer};
+use maintain_fn::{Known, SealOptions, Signer};
+use tokio::sync::Mutex;
 
 use crate::commands::seal;
+use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::key::Trust;
@@ -21,8 +23,12 @@ pub(crate) struct Seals {
     signer: Option<Box<dyn Signer>>,
     /// Whose witnesses are asked.
     trust: Option<Trust>,
+    /// After how long without a commit an empty one is made.
+    heartbeat_after: Option<Duration>,
     /// Raised by each delivery.
     waits: Arc<AtomicBool>,
+    /// What earlier seals have learnt.
+    known: Mutex<Known>,
 }
 
 impl Seals {
@@ -30,9 +36,11 @@ impl Seals {
         archive: &Archive,
         signer: Option<Box<dyn Signer>>,
         trust: Option<Trust>,
+        heartbeat_after: Option<Duration>,
         waits: Arc<AtomicBool>,
     ) -> Self {
-        Self { archive: archive.clone(), signer, trust, waits }
+        let archive = archive.clone();
+        Self { archive, signer, trust, heartbeat_after, waits, known: Mutex::default() }
     }
 
     /// Seals every so often until interrupted. What fails is tried again the next time.
@@ -48,16 +56,31 @@ impl Seals {
         }
     }
 
-    /// Seals what waits, if something was stored since the last time.
+    /// Whether the log has been silent for so long that an empty commit may be due; the seal asks
+    /// again, since another sealer may have made one.
+    fn is_silent(&self, known: &Known) -> Result<bool, Failure> {
+        let (Some(after), Some(_), Some(last)) =
+            (self.heartbeat_after, &self.signer, known.last_commit_millis())
+        else {
+            return Ok(false);
+        };
+        let apart = doors::now_micros()?.div_euclid(1000).abs_diff(last);
+        Ok(Duration::from_millis(apart) >= after)
+    }
+
+    /// Seals what waits, if something was stored since the last time, or a heartbeat is due.
     ///
     /// # Errors
     /// If the archive fails or something had to be refused; what was committed stays.
     pub(crate) async fn seal(&self) -> Result<(), Failure> {
         // Lowered before the inbox is listed: a delivery stored meanwhile raises it again.
-        if !self.waits.swap(false, Ordering::AcqRel) {
+        let mut known = self.known.lock().await;
+        if !self.waits.swap(false, Ordering::AcqRel) && !self.is_silent(&known)? {
             return Ok(());
         }
-        match seal::seal_with(&self.archive, self.signer.as_deref(), SealOptions::default()).await {
+        let options =
+            SealOptions { heartbeat_after: self.heartbeat_after, ..SealOptions::default() };
+        match seal::seal_with(&self.archive, self.signer.as_deref(), &mut known, options).await {
             Ok(report) => {
                 witness::ask(&self.archive, self.trust.as_ref()).await;
                 if !report.is_complete {

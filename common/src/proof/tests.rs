@@ -109,6 +109,7 @@ fn committed(version: u64, files: usize, rows: usize) -> Committed {
         previous_sha256: Some(Sha256Digest::of(b"before")),
         manifests: Vec::new(),
         delta_checkpoint: None,
+        refused: None,
     };
     let adds: Vec<FileEntry> = files.iter().map(|(file, _)| file.clone()).collect();
     let bytes = seal_bytes(1_793_614_600_000, &note, &adds);

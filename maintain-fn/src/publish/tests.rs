@@ -12,26 +12,27 @@ use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
 use async_trait::async_trait;
 use common::ledger::Entry;
 use tlog::note::{Algorithm, SeedSigner, Signature, VerifierKey};
+use tlog::tile::{Of, Tile};
 
 use super::*;
 use crate::sign::SignError;
-use crate::{SealOptions, SealReport, seal, seal_signed};
+use crate::{SealOptions, SealReport, seal, seal_again, seal_signed};
 
-const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
+pub(crate) const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
 
-fn key() -> SeedSigner {
+pub(crate) fn key() -> SeedSigner {
     SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [7; 32]).unwrap()
 }
 
-async fn run(archive: &Archive, signer: &dyn Signer) -> Result<SealReport, SealError> {
+pub(crate) async fn run(archive: &Archive, signer: &dyn Signer) -> Result<SealReport, SealError> {
     seal_signed(&archive.sealer(), signer, NOW_MICROS, SealOptions::default()).await
 }
 
-async fn deliver(archive: &Archive, name: &'static str) {
+pub(crate) async fn deliver(archive: &Archive, name: &'static str) {
     ingest(archive, &delivery(&[unit(name, 1, 0)], 1).unwrap()).await.unwrap();
 }
 
-async fn open(folder: &Path) -> Archive {
+pub(crate) async fn open(folder: &Path) -> Archive {
     let options = archive::StoreOptions {
         put_pause_millis: Some(1),
         put_attempts_max: Some(3),
@@ -52,7 +53,7 @@ fn defined(leaves: &[Hash]) -> Hash {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut all: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
@@ -68,14 +69,14 @@ fn entries(folder: &Path) -> Vec<String> {
         .zip(files(&folder.join("archive/_delta_log")))
         .map(|(version, path)| {
             let bytes = fs::read(path).unwrap();
-            let commit = common::commit::Commit::parse(version, &bytes).unwrap();
+            let commit = Commit::parse(version, &bytes).unwrap();
             Entry::of_commit(version, &bytes, &commit.adds).to_text()
         })
         .collect()
 }
 
 /// Everything the ledger has, held against the commits; returns the published size.
-fn judge(folder: &Path) -> u64 {
+pub(crate) fn judge(folder: &Path) -> u64 {
     let key = key();
     let entries = entries(folder);
     let leaves: Vec<Hash> = entries.iter().map(|text| Hash::of_leaf(text.as_bytes())).collect();
@@ -173,7 +174,7 @@ async fn each_seal_publishes_what_it_committed_before_it_clears_the_inbox() {
 }
 
 /// A key whose holder does not answer.
-struct NoKey(SeedSigner);
+pub(crate) struct NoKey(pub(crate) SeedSigner);
 
 #[async_trait]
 impl Signer for NoKey {
@@ -225,7 +226,60 @@ async fn every_write_of_a_signed_seal_may_lose_its_request_or_its_reply_or_be_th
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// What a verifier without a policy finds, tampering marked.
+pub(crate) async fn findings(archive: &Archive) -> Vec<String> {
+    use archive::verify::{Severity, VerifyOptions, verify};
+    let report = verify(&archive.reader(), VerifyOptions::default(), &|_| {}).await.unwrap();
+    let mark = |severity| if severity == Severity::Tampering { "!" } else { "" };
+    report.findings.iter().map(|f| format!("{}{}", mark(f.severity), f.code)).collect()
+}
+
+#[tokio::test]
+async fn the_first_publication_may_stop_at_any_write_and_verify_calls_that_unfinished() {
+    let made = tempfile::tempdir().unwrap();
+    let _ = sample::create(made.path()).await.unwrap();
+    let count = Fault::none();
+    let folder = tempfile::tempdir().unwrap();
+    copy(made.path(), folder.path());
+    let _ = run(&open(folder.path()).await.with_fault(&count), &key()).await.unwrap();
+    // The key that begins, lock, tile, bundle, signature, checkpoint.
+    assert_eq!(count.writes(), 6);
+    for at in 0..count.writes() {
+        for lost in [Lost::Request, Lost::Reply] {
+            let place = format!("write {at} lost {lost:?}");
+            let folder = tempfile::tempdir().unwrap();
+            copy(made.path(), folder.path());
+            let sound = open(folder.path()).await;
+            let fault = Fault::at_write(at, lost, Then::Crash);
+            assert!(run(&sound.with_fault(&fault), &key()).await.is_err(), "{place}");
+            let found = findings(&sound).await;
+            assert!(!found.iter().any(|code| code.starts_with('!')), "{place}: {found:?}");
+            let begun = at > 0 || lost == Lost::Reply;
+            let published = at == 5 && lost == Lost::Reply;
+            assert_eq!(!found.is_empty(), begun && !published, "{place}: {found:?}");
+            let _ = run(&sound, &key()).await.unwrap();
+            assert_eq!((judge(folder.path()), findings(&sound).await), (1, vec![]), "{place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_begins_while_a_sealer_without_a_key_works_stops_that_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let (sealer, mut known) = (archive.sealer(), Known::default());
+    let options = SealOptions::default();
+    deliver(&archive, "a").await;
+    let sealed = seal_again(&sealer, None, &mut known, NOW_MICROS, options).await.unwrap();
+    assert_eq!(sealed.commits, 1);
+    let _ = run(&archive, &key()).await.unwrap();
+    deliver(&archive, "b").await;
+    let refused = seal_again(&sealer, None, &mut known, NOW_MICROS, options).await;
+    assert!(matches!(refused, Err(SealError::NeedsKey { .. })), "{refused:?}");
+    assert_eq!(judge(folder.path()), 2);
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
     for path in files(from) {
         let target = to.join(path.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -381,19 +435,94 @@ async fn history_that_was_signed_or_locked_can_not_be_replaced() {
     refused("white space and an older checkpoint").await;
     fs::remove_file(place(CHECKPOINT_KEY)).unwrap();
     refused("white space and no checkpoint").await;
-    // With the locks gone as well, the kept signature still knows.
-    for path in files(&folder.path().join("archive.work/lock")) {
-        fs::remove_file(path).unwrap();
-    }
-    refused("white space, no checkpoint, no locks").await;
+    // With the later lock gone as well, the kept signature still knows.
+    let lock = folder.path().join("archive.work").join(layout::lock_key(3));
+    let locked = fs::read(&lock).unwrap();
+    fs::remove_file(&lock).unwrap();
+    refused("white space, no checkpoint, a lock less").await;
     fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
-    refused("white space, an older checkpoint, no locks").await;
-    // The right history and an older checkpoint: the newer one is published again.
+    refused("white space, an older checkpoint, a lock less").await;
+    // The right history and an older checkpoint: the newer one is published again, by whoever
+    // comes new and by whoever published it.
     fs::write(&last, &commit).unwrap();
-    fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
-    let _ = run(&archive, &key()).await.unwrap();
+    fs::write(&lock, locked).unwrap();
+    let mut known = Known::default();
+    for _ in 0..2 {
+        fs::copy(older, place(CHECKPOINT_KEY)).unwrap();
+        let options = SealOptions::default();
+        let (sealer, key) = (archive.sealer(), key());
+        let sealed = seal_again(&sealer, Some(&key), &mut known, NOW_MICROS, options).await;
+        assert_eq!(sealed.unwrap().checkpoints, 1);
+    }
     assert_eq!(fs::read(place(CHECKPOINT_KEY)).unwrap(), checkpoint);
     assert_eq!(judge(folder.path()), 3);
+}
+
+#[tokio::test]
+async fn what_a_process_has_signed_it_remembers_when_everything_else_forgets() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    let yesterday = tempfile::tempdir().unwrap();
+    copy(folder.path(), yesterday.path());
+    let (sealer, key, mut known) = (archive.sealer(), key(), Known::default());
+    deliver(&archive, "a").await;
+    let options = SealOptions::default();
+    let _ = seal_again(&sealer, Some(&key), &mut known, NOW_MICROS, options).await.unwrap();
+    // Archive, locks and kept signatures of yesterday, and another commit since.
+    fs::remove_dir_all(folder.path()).unwrap();
+    copy(yesterday.path(), folder.path());
+    deliver(&archive, "b").await;
+    let other = seal_again(&sealer, Some(&key), &mut known, NOW_MICROS, options).await.unwrap_err();
+    assert_eq!(other.remedy(), archive::Remedy::Alarm, "{other}");
+    assert_eq!(judge(folder.path()), 1, "nothing was signed");
+}
+
+#[tokio::test]
+async fn a_missing_or_damaged_tile_costs_reading_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b"] {
+        deliver(&archive, name).await;
+        let _ = run(&archive, &key()).await.unwrap();
+    }
+    let at = |name: &str| folder.path().join("archive/_ledger/tile").join(name);
+    for (size, name) in (4..).zip(["0/000.p/3", "entries/000.p/4", "0/000.p/5", "entries/000.p/6"])
+    {
+        let good = fs::read(at(name)).unwrap();
+        let mut bad = good.clone();
+        bad[40] ^= 1;
+        if size % 2 == 0 {
+            fs::remove_file(at(name)).unwrap()
+        } else {
+            fs::write(at(name), bad).unwrap()
+        };
+        deliver(&archive, ["c", "d", "e", "f"][usize::try_from(size - 4).unwrap()]).await;
+        let report = run(&archive, &key()).await.unwrap();
+        let damage = report.ledger_damage.unwrap();
+        assert!(damage.contains(name) || damage.contains("partial tiles"), "{name}: {damage}");
+        fs::write(at(name), good).unwrap();
+        assert_eq!(judge(folder.path()), size, "{name}");
+    }
+    assert_eq!(run(&archive, &key()).await.unwrap().ledger_damage, None);
+}
+
+#[tokio::test]
+async fn without_the_lock_of_what_is_published_nothing_is_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    let lock = folder.path().join("archive.work").join(layout::lock_key(1));
+    fs::remove_file(&lock).unwrap();
+    deliver(&archive, "a").await;
+    let error = run(&archive, &key()).await.unwrap_err();
+    assert!(matches!(&error, SealError::NoLock { .. }), "{error}");
+    let root = hex(defined(&[Hash::of_leaf(entries(folder.path())[0].as_bytes())]));
+    assert!(error.to_string().contains(root.trim_end()), "{error}");
+    // What the message says will do.
+    fs::write(&lock, root).unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    assert_eq!(judge(folder.path()), 2);
 }
 
 #[tokio::test]
@@ -456,4 +585,88 @@ async fn a_verification_beside_a_seal_raises_no_false_alarm() {
     assert!(names.lock().unwrap().len() < 5);
     let report = verify(&archive.reader(), options, &|_| {}).await.unwrap();
     assert_eq!((report.ledger.unwrap().size, report.findings), (judge(folder.path()), vec![]));
+}
+
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+async fn beat(archive: &Archive, now_micros: i64) -> Result<SealReport, SealError> {
+    let options = SealOptions { heartbeat_after: Some(HOUR), ..SealOptions::default() };
+    seal_signed(&archive.sealer(), &key(), now_micros, options).await
+}
+
+#[tokio::test]
+async fn after_an_hour_of_silence_an_empty_commit_is_signed_and_says_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    deliver(&archive, "a").await;
+    let report = beat(&archive, NOW_MICROS).await.unwrap();
+    assert_eq!((report.commits, report.heartbeats), (1, 0), "a commit is a sign of life");
+    let report = beat(&archive, NOW_MICROS + 3_599_000_000).await.unwrap();
+    assert_eq!((report.commits, report.heartbeats), (0, 0));
+    let later = NOW_MICROS + 3_600_000_000;
+    let report = beat(&archive, later).await.unwrap();
+    assert_eq!((report.commits, report.heartbeats, report.sealed_through), (0, 1, Some(2)));
+    assert_eq!(beat(&archive, later).await.unwrap().heartbeats, 0, "once is enough");
+    let log = archive.sealer().log(&Log::default()).await.unwrap();
+    let last = &log.commits()[2].commit;
+    assert_eq!((last.timestamp_millis, last.adds.len()), (later / 1000, 0));
+    // A clock that stood ahead does not silence those after it.
+    let ahead = later + 1_000_000 * 3_600_000_000;
+    assert_eq!(beat(&archive, ahead).await.unwrap().heartbeats, 1);
+    assert_eq!(beat(&archive, later).await.unwrap().heartbeats, 1);
+    assert_eq!((judge(folder.path()), findings(&archive).await), (5, vec![]));
+    assert_eq!(sample::shown(&archive.reader(), archive::Mode::Strict).await.unwrap(), ["a#0"]);
+    // Without a ledger there is nothing to be silent about.
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let options = SealOptions { heartbeat_after: Some(HOUR), ..SealOptions::default() };
+    assert_eq!(seal(&archive.sealer(), later, options).await.unwrap().heartbeats, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_sealers_that_race_one_makes_the_heartbeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    let _ = run(&archive, &key()).await.unwrap();
+    for (round, size) in (1..4).zip(2..) {
+        let racing: Vec<_> = (0..4)
+            .map(|n| {
+                let archive = archive.clone();
+                // Of the same moment they would be the same bytes, and nobody's more than another's.
+                let now_micros = NOW_MICROS + round * 4_000_000_000 + n * 1_000_000;
+                tokio::spawn(async move { beat(&archive, now_micros).await.unwrap().heartbeats })
+            })
+            .collect();
+        let mut heartbeats = 0;
+        for one in racing {
+            heartbeats += one.await.unwrap();
+        }
+        assert_eq!((heartbeats, judge(folder.path())), (1, size));
+    }
+}
+
+#[tokio::test]
+async fn every_write_of_a_heartbeat_may_lose_its_request_or_its_reply_or_be_the_last() {
+    // Commit, lock, tile, bundle, signature, checkpoint.
+    for at in 0..6 {
+        for lost in [Lost::Request, Lost::Reply] {
+            for then in [Then::Heal, Then::Crash] {
+                let place = format!("write {at} lost {lost:?} then {then:?}");
+                let folder = tempfile::tempdir().unwrap();
+                let _ = sample::create(folder.path()).await.unwrap();
+                let archive = open(folder.path()).await;
+                let _ = run(&archive, &key()).await.unwrap();
+                let later = NOW_MICROS + 4_000_000_000;
+                let fault = Fault::at_write(at, lost, then);
+                let first = beat(&archive.with_fault(&fault), later).await;
+                assert_eq!(first.is_err(), then == Then::Crash, "{place}");
+                let _ = beat(&archive, later).await.unwrap();
+                assert_eq!(
+                    (judge(folder.path()), findings(&archive).await),
+                    (2, vec![]),
+                    "{place}"
+                );
+            }
+        }
+    }
 }

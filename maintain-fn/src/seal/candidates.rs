@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use archive::store::Listed;
+use archive::store::{LIST_PAGE_COUNT, Listed};
 use archive::verify::check_manifest_files;
 use archive::{ArchiveError, Sealer};
 use bytes::Bytes;
@@ -81,8 +81,8 @@ impl Candidates {
         let mut after: Option<String> = None;
         loop {
             let page = sealer.waiting(after.as_deref()).await?;
-            let Some(last) = page.last() else { return Ok(taken) };
-            after = Some(last.key.clone());
+            let is_last = page.len() < LIST_PAGE_COUNT;
+            after = page.last().map(|object| object.key.clone());
             for object in page {
                 if self.skipped.contains(&object.key) {
                     continue;
@@ -97,6 +97,9 @@ impl Candidates {
                     return Ok(taken);
                 }
                 taken.push(object);
+            }
+            if is_last {
+                return Ok(taken);
             }
         }
     }

@@ -7,7 +7,7 @@ use archive::fault::{Fault, Lost, Then};
 use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
 use archive::verify::{Code, VerifyOptions, VerifyReport, verify};
 use archive::{Archive, StoreOptions};
-use common::commit::Commit;
+use common::commit::{Commit, DeltaCheckpointRef};
 use common::layout::{LAST_CHECKPOINT_KEY, commit_key, delta_checkpoint_key};
 use common::ledger::Entry;
 use tlog::note::{Algorithm, SeedSigner};
