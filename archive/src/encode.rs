@@ -587,6 +587,7 @@ impl SegmentEncoder {
             event_time_micros_max: bound(times.and_then(|times| times.max.as_ref())),
             row_root: self.leaves.root(),
             stats,
+            version: None,
         };
         entry.check()?;
         Ok(EncodedFile { bytes, entry })

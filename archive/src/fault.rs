@@ -175,6 +175,16 @@ impl Backend for Faulty {
         self.inner.digest(key).await
     }
 
+    async fn version(&self, key: &str) -> Result<Option<String>, ArchiveError> {
+        let _reading = self.fault.read("head", key).await?;
+        self.inner.version(key).await
+    }
+
+    fn at_version(&self, version: &str) -> Option<Arc<dyn Backend>> {
+        let inner = self.inner.at_version(version)?;
+        Some(Arc::new(Self { inner, fault: Arc::clone(&self.fault) }))
+    }
+
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
         self.put(key, self.inner.put_once(key, bytes)).await
     }

@@ -59,10 +59,30 @@ pub struct Digested {
     pub sha256: Sha256Digest,
 }
 
+/// What became of a conditional write.
+enum Written {
+    /// The store said so, with the version it gave to the object, if it keeps versions.
+    Now(Option<String>),
+    /// The answer was lost; the object was found there.
+    Before,
+    /// The condition does not hold.
+    Not,
+}
+
+impl Written {
+    const fn put(&self) -> Put {
+        match self {
+            Self::Now(_) | Self::Before => Put::Created,
+            Self::Not => Put::AlreadyThere,
+        }
+    }
+}
+
 /// How one attempt to put ended, as far as the store says.
 #[derive(Debug)]
 pub(crate) enum PutOnce {
-    Created,
+    /// With the version that the store gave to the object, if it keeps versions.
+    Created(Option<String>),
     AlreadyThere,
     /// 409, a timeout, a lost connection, 5xx: stored or not.
     Unknown(ArchiveError),
@@ -110,6 +130,15 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
         key: &str,
     ) -> Result<Option<(u64, Option<Sha256Digest>)>, ArchiveError> {
         Ok(self.head(key).await?.map(|bytes| (bytes, None)))
+    }
+    /// The version of the object that is there now; none if there is none, or the store keeps no
+    /// versions.
+    async fn version(&self, _: &str) -> Result<Option<String>, ArchiveError> {
+        Ok(None)
+    }
+    /// The same store, of which a version is read; none if it keeps no versions.
+    fn at_version(&self, _: &str) -> Option<Arc<dyn Backend>> {
+        None
     }
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce;
     async fn get_stamped(&self, key: &str, bytes_max: u64)
@@ -176,6 +205,30 @@ impl Store {
     #[cfg(any(test, feature = "fault"))]
     pub(crate) fn wrapped(&self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
         Self { backend: wrap(Arc::clone(&self.backend)), ..self.clone() }
+    }
+
+    /// This store, of which one version of each object is read, if it keeps versions and one is
+    /// named; else itself.
+    #[must_use]
+    pub(crate) fn at_version(&self, version: Option<&str>) -> Self {
+        let backend = version.and_then(|version| self.backend.at_version(version));
+        Self { backend: backend.unwrap_or_else(|| Arc::clone(&self.backend)), ..self.clone() }
+    }
+
+    /// Whether objects of this store may have versions.
+    pub(crate) fn keeps_versions(&self) -> bool {
+        self.backend.at_version("").is_some()
+    }
+
+    /// The version of the object that is there now; none if there is none, or the store keeps no
+    /// versions.
+    ///
+    /// # Errors
+    /// If the store can not be asked.
+    pub(crate) async fn version(&self, key: &str) -> Result<Option<String>, ArchiveError> {
+        check_key(key)?;
+        self.counters.head();
+        self.backend.version(key).await
     }
 
     /// The URL, without a slash at the end.
@@ -316,6 +369,23 @@ impl Store {
     /// # Errors
     /// [`ArchiveError::Unknown`] if the outcome could not be learnt; else the store's refusal.
     pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
+        Ok(self.put_attempts(key, bytes).await?.put())
+    }
+
+    /// As [`Self::put_new`], with the version of the object that is there then. After a lost
+    /// answer, and if it was there already, the store is asked for it.
+    pub(crate) async fn put_versioned(
+        &self,
+        key: &str,
+        bytes: Bytes,
+    ) -> Result<(Put, Option<String>), ArchiveError> {
+        match self.put_attempts(key, bytes).await? {
+            Written::Now(version) => Ok((Put::Created, version)),
+            written => Ok((written.put(), self.version(key).await?)),
+        }
+    }
+
+    async fn put_attempts(&self, key: &str, bytes: Bytes) -> Result<Written, ArchiveError> {
         check_key(key)?;
         if length(&bytes) > common::limits::FILE_BYTES_MAX {
             return Err(ArchiveError::TooLong {
@@ -324,18 +394,16 @@ impl Store {
                 bytes_max: common::limits::FILE_BYTES_MAX,
             });
         }
-        let is_written = self.write(key, None, bytes).await?;
-        Ok(if is_written { Put::Created } else { Put::AlreadyThere })
+        self.write(key, None, bytes).await
     }
 
-    /// Writes on a condition: that nothing is there, or still what was expected. Whether it is
-    /// written; `false` says that the condition does not hold.
+    /// Writes on a condition: that nothing is there, or still what was expected.
     async fn write(
         &self,
         key: &str,
         expected: Option<&Stamped>,
         bytes: Bytes,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<Written, ArchiveError> {
         let mut pause = self.put_pause;
         let mut attempts = 0;
         loop {
@@ -346,11 +414,11 @@ impl Store {
                 Some(expected) => self.backend.swap_once(key, &expected.stamp, bytes.clone()).await,
             };
             let unknown = match once {
-                PutOnce::Created => {
+                PutOnce::Created(version) => {
                     self.counters.wrote_bytes(length(&bytes));
-                    return Ok(true);
+                    return Ok(Written::Now(version));
                 }
-                PutOnce::AlreadyThere => return Ok(false),
+                PutOnce::AlreadyThere => return Ok(Written::Not),
                 PutOnce::Failed(error) => return Err(error),
                 PutOnce::Unknown(error) => error,
             };
@@ -358,9 +426,9 @@ impl Store {
             match self.outcome(key, expected, &bytes).await {
                 Ok(Some(true)) => {
                     self.counters.wrote_bytes(length(&bytes));
-                    return Ok(true);
+                    return Ok(Written::Before);
                 }
-                Ok(Some(false)) => return Ok(false),
+                Ok(Some(false)) => return Ok(Written::Not),
                 // As before, or still unknown: the same condition again can do no harm.
                 Ok(None) | Err(_) => {}
             }
@@ -427,7 +495,7 @@ impl Store {
         bytes: Bytes,
     ) -> Result<Swap, ArchiveError> {
         check_key(key)?;
-        if self.write(key, expected, bytes.clone()).await? {
+        if !matches!(self.write(key, expected, bytes.clone()).await?, Written::Not) {
             return Ok(Swap::Swapped);
         }
         // It may be this call's own, stored by an attempt that got no answer.

@@ -214,7 +214,7 @@ fn lines(actions: &[Value]) -> Vec<u8> {
 
 /// The body of the `add` action of a file.
 pub fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
-    json!({
+    let mut add = json!({
         "path": file.path,
         "partitionValues": {"event_date": file.event_date},
         "size": file.bytes,
@@ -230,7 +230,11 @@ pub fn add_action(file: &FileEntry, timestamp_millis: i64) -> Value {
             "ma.row_root": file.row_root,
             "ma.row_enc": crate::row::ENCODING,
         },
-    })
+    });
+    if let Some(version) = &file.version {
+        add["tags"]["ma.s3_version"] = json!(version);
+    }
+    add
 }
 
 /// Delta statistics: timestamps as text with milliseconds, minima rounded down and maxima up.
@@ -430,6 +434,8 @@ struct Tags {
     row_root: Sha256Digest,
     #[serde(rename = "ma.row_enc")]
     row_enc: String,
+    #[serde(rename = "ma.s3_version")]
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -463,6 +469,7 @@ pub fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
         event_time_micros_max: number("ma.event_time_micros_max", &add.tags.event_time_micros_max)?,
         row_root: add.tags.row_root,
         stats: parse_stats(&add.path, &add.stats, rows)?,
+        version: add.tags.version,
         path: add.path,
     };
     if add.tags.row_enc != crate::row::ENCODING {
@@ -571,6 +578,7 @@ mod tests {
                     },
                 ),
             ]),
+            version: Some("v1".to_owned()),
         }
     }
 
@@ -594,6 +602,7 @@ mod tests {
         assert_eq!(time.min, Some(StatValue::Int(1_793_614_531_004_000)));
         assert_eq!(time.max, Some(StatValue::Int(1_793_614_531_005_000)));
         assert_eq!(read.stats["principal"], file().stats["principal"]);
+        assert_eq!(read.version.as_deref(), Some("v1"));
     }
 
     #[test]

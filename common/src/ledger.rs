@@ -277,6 +277,7 @@ mod tests {
             event_time_micros_max: 0,
             row_root: leaf.row_root,
             stats: crate::stats::FileStats::new(),
+            version: None,
         };
         let other = FileEntry { rows: 2, ..file.clone() };
         let root = |adds: &[FileEntry]| Entry::of_commit(1, b"", adds).segments_root;

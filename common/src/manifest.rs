@@ -123,6 +123,9 @@ pub struct FileEntry {
     pub row_root: Sha256Digest,
     /// Bounds and null counts of the columns that carry statistics.
     pub stats: FileStats,
+    /// The version that the store gave to the object when it was put, if it keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// One quarantine file.
@@ -139,6 +142,28 @@ pub struct QuarantineEntry {
     pub rows: u64,
     /// How many for which reason.
     pub reasons: BTreeMap<String, u64>,
+    /// The version that the store gave to the object when it was put, if it keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Longest version id, in bytes: S3's are no longer.
+const VERSION_BYTES_MAX: usize = 1024;
+
+/// A version id is visible ASCII, since it goes into requests.
+fn check_version(path: &str, version: Option<&str>) -> Result<(), FormatError> {
+    let is_id = |text: &str| {
+        !text.is_empty()
+            && text.len() <= VERSION_BYTES_MAX
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match version.filter(|text| !is_id(text)) {
+        None => Ok(()),
+        Some(text) => {
+            let found: String = text.chars().take(64).collect();
+            Err(FormatError::new(path, "a version of 1 to 1,024 visible ASCII characters", found))
+        }
+    }
 }
 
 impl FileEntry {
@@ -164,7 +189,7 @@ impl FileEntry {
             let found = format!("{} to {}", self.event_time_micros_min, self.event_time_micros_max);
             return Err(FormatError::new(&self.path, "event times within event_date", found));
         }
-        Ok(())
+        check_version(&self.path, self.version.as_deref())
     }
 }
 
@@ -178,7 +203,7 @@ impl QuarantineEntry {
         if self.path != expected {
             return Err(FormatError::new("quarantine path", expected, &self.path));
         }
-        Ok(())
+        check_version(&self.path, self.version.as_deref())
     }
 }
 

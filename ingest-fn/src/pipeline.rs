@@ -771,12 +771,20 @@ impl<'a> Iterator for Records<'a> {
 ///
 /// # Errors
 /// If the archive could not be written; the delivery is then not acknowledged.
-pub async fn store(delivery: Delivery, writer: &Writer) -> Result<Put, IngestError> {
+pub async fn store(mut delivery: Delivery, writer: &Writer) -> Result<Put, IngestError> {
     for file in delivery.files {
-        let _ = writer.put_file(&file.entry.path, file.bytes).await?;
+        let version = writer.put_versioned_file(&file.entry.path, file.bytes).await?;
+        let mut named = delivery.manifest.files.iter_mut();
+        if let Some(entry) = named.find(|entry| entry.path == file.entry.path) {
+            entry.version = version;
+        }
     }
     for (bytes, entry) in delivery.quarantine {
-        let _ = writer.put_file(&entry.path, bytes).await?;
+        let version = writer.put_versioned_file(&entry.path, bytes).await?;
+        let mut named = delivery.manifest.quarantine.iter_mut();
+        if let Some(named) = named.find(|named| named.path == entry.path) {
+            named.version = version;
+        }
     }
     Ok(writer.put_manifest(&delivery.manifest).await?)
 }

@@ -413,8 +413,9 @@ async fn take_kept(
         let (entry, kept) = (file.clone(), kept.clone());
         let rewritten = blocking(move || rewrite::events(&entry, bytes, &ranges, &kept)).await;
         match rewritten {
-            Ok(encoded) => {
-                let _ = sealer.put_file(&encoded.entry.path, encoded.bytes).await?;
+            Ok(mut encoded) => {
+                let path = &encoded.entry.path;
+                encoded.entry.version = sealer.put_versioned_file(path, encoded.bytes).await?;
                 adds.push(encoded.entry);
             }
             Err(wrong) => return Ok(Err(format!("{}: {wrong}", file.path))),
@@ -443,8 +444,8 @@ async fn take_kept_rejects(
         let kept = kept.clone();
         match blocking(move || rewrite::rejects(bytes, &kept)).await {
             Ok(None) => {}
-            Ok(Some((bytes, rewritten))) => {
-                let _ = sealer.put_file(&rewritten.path, bytes).await?;
+            Ok(Some((bytes, mut rewritten))) => {
+                rewritten.version = sealer.put_versioned_file(&rewritten.path, bytes).await?;
                 entries.push(rewritten);
             }
             Err(wrong) => return Ok(Err(format!("{}: {wrong}", entry.path))),

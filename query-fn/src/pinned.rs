@@ -32,6 +32,9 @@ pub(crate) struct Pinned {
 struct Pin {
     bytes: u64,
     sha256: Sha256Digest,
+    /// The version that was sealed, if the store keeps versions. A hash says more: then any
+    /// version will do, as in a copy of the archive.
+    version: Option<String>,
     /// The entity tag of the object that was read first; none if the store gives none.
     entity_tag: OnceCell<Option<String>>,
 }
@@ -39,11 +42,13 @@ struct Pin {
 impl Pinned {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>, snapshot: &Snapshot, hash_files: bool) -> Self {
         let events = snapshot.files.iter().map(|file| &file.entry);
-        let events = events.map(|entry| (&entry.path, entry.bytes, entry.sha256));
+        let events = events.map(|entry| (&entry.path, entry.bytes, entry.sha256, &entry.version));
         let rejects = snapshot.quarantine.iter().map(|file| &file.entry);
-        let rejects = rejects.map(|entry| (&entry.path, entry.bytes, entry.sha256));
-        let files = events.chain(rejects).map(|(path, bytes, sha256)| {
-            (Path::from(path.as_str()), Pin { bytes, sha256, entity_tag: OnceCell::new() })
+        let rejects = rejects.map(|entry| (&entry.path, entry.bytes, entry.sha256, &entry.version));
+        let files = events.chain(rejects).map(|(path, bytes, sha256, version)| {
+            let version = version.clone().filter(|_| !hash_files);
+            let pin = Pin { bytes, sha256, version, entity_tag: OnceCell::new() };
+            (Path::from(path.as_str()), pin)
         });
         Self { inner, files: files.collect(), hash_files }
     }
@@ -94,6 +99,7 @@ impl ObjectStore for Pinned {
             pin.entity_tag.get()
         };
         // The parts of one query come from one object, whatever is stored there meanwhile.
+        options.version.clone_from(&pin.version);
         options.if_match = entity_tag.cloned().flatten();
         let result = self.inner.get_opts(location, options).await?;
         if result.meta.size != pin.bytes {

@@ -229,7 +229,8 @@ def described(file, timestamp, times):  # 8.7, 10.8, 10.9; `times` are the colum
             "stats": json.dumps({"numRecords": file["rows"], "minValues": bounds("min", False),
                                  "maxValues": bounds("max", True), "nullCount": nulls}, sort_keys=True),
             "tags": {"ma.row_enc": "row/v1"} | {f"ma.{name}": str(file[name]) for name in (
-                "sha256 rows segment event_time_micros_min event_time_micros_max row_root".split())}}
+                "sha256 rows segment event_time_micros_min event_time_micros_max row_root".split())}
+            | ({"ma.s3_version": file["version"]} if "version" in file else {})}
 
 
 def manifest(data, delivery):  # 5.9
@@ -241,6 +242,8 @@ def manifest(data, delivery):  # 5.9
         parts = [part for unit in m["units"] for part in unit["rows"]]
         rows = [part["count"] for part in parts if part["segment"] == file["segment"]]
         assert sum(rows) == file["rows"] and min(rows) > 0, "rows"
+        derived = sha(bytes.fromhex(delivery) + file["event_date"].encode())[:16].hex()  # 3.4
+        assert file["segment"] == derived, "segment"
         named = re.fullmatch(DATA, file["path"])
         assert named.groups() == (file["event_date"], file["sha256"]), "path"
     assert all(re.fullmatch(QUARANTINE, one["path"])[1] == one["sha256"] for one in m["quarantine"])

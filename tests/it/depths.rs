@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use common::Sha256Digest;
 use meshledger_tests::cli::{Output, ml};
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::records::lines;
@@ -187,4 +188,64 @@ fn what_waits_and_what_is_swapped_is_told_at_any_depth() {
     swap(&files[0], &files[1]);
     let verify = ml(["verify", "--json", "--archive", laptop.archive()]).run();
     assert!(verify.expect(TAMPERING).text().contains("FILE_"));
+}
+
+/// Lets the one delivery that waits say of its file what `change` makes of it, all digests and
+/// names in keeping: a writer that lies from the start.
+fn lie(laptop: &Laptop, change: impl FnOnce(&mut Vec<u8>, &mut String)) {
+    let waiting = files_below(&laptop.work_path().join("inbox")).remove(0);
+    let mut manifest = fs::read_to_string(&waiting).unwrap();
+    let file = data(laptop).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    let before = Sha256Digest::of(&bytes).to_hex();
+    change(&mut bytes, &mut manifest);
+    let after = Sha256Digest::of(&bytes).to_hex();
+    assert_ne!(before, after);
+    fs::write(file.to_string_lossy().replace(&before, &after), &bytes).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&waiting, manifest.replace(&before, &after)).unwrap();
+}
+
+/// Replaces the last of some bytes below `end`.
+fn replace_last(bytes: &mut [u8], end: usize, from: &[u8], to: &[u8]) {
+    let at = bytes[..end].windows(from.len()).rposition(|found| found == from).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to);
+}
+
+#[test]
+fn statistics_that_were_false_from_the_start_pass_full_and_are_found_deep() {
+    // What the file's footer says, and with it manifest, commit and ledger; and what the index of
+    // its pages says.
+    let in_footer: fn(&mut Vec<u8>, &mut String) = |bytes, manifest| {
+        let end = bytes.len();
+        replace_last(bytes, end, b"liar-9", b"liar-5");
+        assert_eq!(manifest.matches("liar-9").count(), 1);
+        *manifest = manifest.replace("liar-9", "liar-5");
+    };
+    let in_page_index: fn(&mut Vec<u8>, &mut String) = |bytes, _| {
+        let length = bytes[bytes.len() - 8..].first_chunk().unwrap();
+        let footer = bytes.len() - 8 - usize::try_from(u32::from_le_bytes(*length)).unwrap();
+        replace_last(bytes, footer, b"liar-9", b"liar-5");
+    };
+    for change in [in_footer, in_page_index] {
+        let laptop = Laptop::empty();
+        let key = laptop.path("ledger.key");
+        let init = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
+        let _ = init.args([&key]).run().expect(0);
+        let _ = laptop.ingest_bytes("liar", lines("liar", 10));
+        lie(&laptop, change);
+        let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+        for depth in ["--quick", "--full"] {
+            let _ = laptop.command("verify").args([depth]).run().expect(0);
+        }
+        let deep = laptop.command("verify").args(["--json", "--deep"]).run();
+        let report = deep.expect(TAMPERING).json();
+        assert_eq!(codes(&report), ["STATS"], "{report}");
+        let finding = &report["findings"][0];
+        assert_eq!((&finding["version"], &finding["events"]), (&1.into(), &10.into()), "{finding}");
+    }
+    // Whoever is honest passes.
+    let (laptop, _) = signed();
+    let report = laptop.command("verify").args(["--json", "--deep"]).run().expect(0).json();
+    assert_eq!((&report["depth"], &report["rows"]), (&"deep".into(), &10.into()), "{report}");
 }

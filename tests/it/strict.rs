@@ -8,6 +8,7 @@ use meshledger_tests::cli::{Output, Program};
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::python::{read_archive, script};
 use meshledger_tests::records::lines;
+use meshledger_tests::seaweed::Seaweed;
 use meshledger_tests::tamper::{add_stray, copy_tree, delete, edit, files_below};
 use serde_json::Value;
 
@@ -464,4 +465,48 @@ fn other_engines_read_the_same_with_a_delta_checkpoint_in_the_place_of_commits()
     // Without the hint they find it by its name.
     delete(&archive.join("_delta_log/_last_checkpoint"));
     read_archive(&archive, &inputs);
+}
+
+#[test]
+fn on_a_store_with_versions_an_overlay_or_a_delete_marker_is_harmless_and_found() {
+    let server = Seaweed::shared();
+    let environment = Seaweed::environment(server.port());
+    let s3 = |what: &str, place: &str, file: Option<&Path>| {
+        let program = script("s3_versions.py").envs(environment.clone()).args([what, place]);
+        let _ = program.args(file).run().expect(0);
+    };
+    s3("enable", "kept", None);
+    let laptop = Laptop::remote("s3://kept/versions", environment.clone());
+    let key = laptop.path("ledger.key");
+    let init = laptop.command("init").args(["--ledger", NAME, "--key"]).args([&key]);
+    let _ = init.run().expect(0);
+    for name in ["alice", "trudy"] {
+        let _ = laptop.ingest_bytes(name, lines(name, 10));
+        let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+    }
+    // Ingested again it is already there, and the version is the one that was put first.
+    let _ = laptop.ingest_bytes("again", lines("trudy", 10));
+    let ask = |how: &[&str]| {
+        let sql = "SELECT count(http_method) AS n FROM mesh_events";
+        laptop.command("query").args(how).args(["--format", "json", sql]).run()
+    };
+    let rows = |how: &[&str]| ask(how).expect(0).json_lines()[0]["n"].clone();
+    assert_eq!((rows(&["--strict"]), rows(&[])), (20.into(), 20.into()));
+    let _ = laptop.command("verify").run().expect(0);
+    let stored = "kept/versions/_delta_log/00000000000000000002.json";
+    let get = script("s3_versions.py").envs(environment.clone()).args(["get", stored]);
+    let add = get.run().expect(0).json_lines()[1]["add"].clone();
+    assert!(add["tags"]["ma.s3_version"].as_str().is_some(), "{add}");
+    let path = add["path"].as_str().unwrap();
+    let rubbish = laptop.write("rubbish", b"PAR1 no rows at all PAR1");
+    s3("put", &format!("kept/versions/{path}"), Some(&rubbish));
+    assert_eq!(rows(&["--strict"]), 20);
+    assert!(ask(&[]).code != Some(0), "a fresh query reads what lies on top");
+    let found = laptop.command("verify").args(["--json"]).run().expect(1).json();
+    assert_eq!(found["findings"][0]["code"], "OVERLAY", "{found}");
+    s3("delete", &format!("kept/versions/{path}"), None);
+    assert_eq!(rows(&["--strict"]), 20);
+    let found = laptop.command("verify").args(["--json"]).run().expect(1).json();
+    assert_eq!(found["findings"][0]["code"], "OVERLAY", "{found}");
+    assert_eq!(found["findings"].as_array().unwrap().len(), 1, "{found}");
 }

@@ -89,6 +89,7 @@ impl QuarantineEncoder {
             bytes: bytes.len() as u64,
             rows: self.rows,
             reasons: self.reasons,
+            version: None,
         };
         Ok((bytes, entry))
     }

@@ -132,7 +132,20 @@ impl Sealer {
     /// # Errors
     /// If name and bytes do not agree, or the store refuses.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
-        writer::put_file(&self.reader.places, path, bytes).await
+        Ok(writer::put_file(&self.reader.places, path, bytes).await?.0)
+    }
+
+    /// As [`Self::put_file`], with the version that the store gave to the object, if it keeps
+    /// versions.
+    ///
+    /// # Errors
+    /// As [`Self::put_file`].
+    pub async fn put_versioned_file(
+        &self,
+        path: &str,
+        bytes: Bytes,
+    ) -> Result<Option<String>, ArchiveError> {
+        Ok(writer::put_file(&self.reader.places, path, bytes).await?.1)
     }
 
     /// Keeps a manifest for ever. The first one of a delivery wins; returns the bytes that are

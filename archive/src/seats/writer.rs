@@ -28,7 +28,20 @@ impl Writer {
     /// If name and bytes do not agree, if the object already there has other bytes (as far as
     /// this role may read it), or if the store refuses.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<Put, ArchiveError> {
-        put_file(&self.places, path, bytes).await
+        Ok(put_file(&self.places, path, bytes).await?.0)
+    }
+
+    /// As [`Self::put_file`], with the version that the store gave to the object, if it keeps
+    /// versions.
+    ///
+    /// # Errors
+    /// As [`Self::put_file`].
+    pub async fn put_versioned_file(
+        &self,
+        path: &str,
+        bytes: Bytes,
+    ) -> Result<Option<String>, ArchiveError> {
+        Ok(put_file(&self.places, path, bytes).await?.1)
     }
 
     /// Stores a manifest in the inbox. One of this delivery already there is success, whatever
@@ -61,7 +74,7 @@ pub(super) async fn put_file(
     places: &Places,
     path: &str,
     bytes: Bytes,
-) -> Result<Put, ArchiveError> {
+) -> Result<(Put, Option<String>), ArchiveError> {
     let store = &places.archive;
     let named = match layout::parse(path) {
         Place::Data(_, digest) | Place::Quarantine(digest) | Place::Held(_, _, digest) => digest,
@@ -76,11 +89,11 @@ pub(super) async fn put_file(
         return Err(ArchiveError::Digest { object, expected: named, found });
     }
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let put = store.put_new(path, bytes).await?;
+    let (put, version) = store.put_versioned(path, bytes).await?;
     if put == Put::AlreadyThere {
-        check_there(store, path, length, named).await?;
+        check_there(&store.at_version(version.as_deref()), path, length, named).await?;
     }
-    Ok(put)
+    Ok((put, version))
 }
 
 /// "Already there" is going to be acknowledged, and the caller may then drop its bytes for ever:

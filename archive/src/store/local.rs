@@ -88,7 +88,7 @@ impl Backend for LocalStore {
 
     async fn put_once(&self, key: &str, bytes: Bytes) -> PutOnce {
         match self.run(key, move |folder, key| folder.put(key, &bytes)).await {
-            Ok(true) => PutOnce::Created,
+            Ok(true) => PutOnce::Created(None),
             Ok(false) => PutOnce::AlreadyThere,
             Err(error) => PutOnce::Failed(error),
         }
@@ -106,7 +106,7 @@ impl Backend for LocalStore {
     async fn swap_once(&self, key: &str, stamp: &str, bytes: Bytes) -> PutOnce {
         let stamp = stamp.to_owned();
         match self.run(key, move |folder, key| folder.swap(key, &stamp, &bytes)).await {
-            Ok(true) => PutOnce::Created,
+            Ok(true) => PutOnce::Created(None),
             Ok(false) => PutOnce::AlreadyThere,
             Err(error) => PutOnce::Failed(error),
         }

@@ -27,7 +27,7 @@ use crate::error::ArchiveError;
 use crate::options::StoreOptions;
 
 /// An S3 prefix.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct S3Store {
     url: String,
     objects: Objects,
@@ -35,7 +35,9 @@ pub(super) struct S3Store {
     /// a 5xx or a lost answer, then meets its own object and reports it as another's.
     puts: Objects,
     /// Asks for what the store computed of an object when it came, which object_store does not.
-    asker: Asker,
+    asker: Arc<Asker>,
+    /// The version of each object that is read; the newest, if none.
+    version: Option<String>,
 }
 
 /// Times a request is repeated after 5xx or a lost connection, where that can do no harm.
@@ -70,8 +72,8 @@ impl S3Store {
             Ok(Arc::new(PrefixStore::new(s3, prefix)))
         };
         let (objects, puts) = (connect(REQUEST_RETRIES_MAX)?, connect(0)?);
-        let asker = Asker::new(bucket, prefix, options).map_err(refused)?;
-        Ok(Self { url: url.to_owned(), objects, puts, asker })
+        let asker = Arc::new(Asker::new(bucket, prefix, options));
+        Ok(Self { url: url.to_owned(), objects, puts, asker, version: None })
     }
 
     fn error(&self, operation: &'static str, key: &str, source: Error) -> ArchiveError {
@@ -97,8 +99,9 @@ impl S3Store {
     async fn request(
         &self,
         key: &str,
-        options: GetOptions,
+        mut options: GetOptions,
     ) -> Result<Option<GetResult>, ArchiveError> {
+        options.version.clone_from(&self.version);
         match self.objects.get_opts(&path(key)?, options).await {
             Ok(result) => Ok(Some(result)),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -164,7 +167,7 @@ impl S3Store {
     async fn put_if(&self, key: &str, path: &Path, mode: PutMode, bytes: Bytes) -> PutOnce {
         let options = PutOptions { mode, ..PutOptions::default() };
         match self.puts.put_opts(path, bytes.into(), options).await {
-            Ok(_) => PutOnce::Created,
+            Ok(stored) => PutOnce::Created(known(stored.version)),
             // object_store reports both 412 and 409 as AlreadyExists, but only around a 412 (or
             // 304) it puts an error of its own.
             Err(Error::AlreadyExists { source, .. })
@@ -210,10 +213,19 @@ impl Backend for S3Store {
         &self,
         key: &str,
     ) -> Result<Option<(u64, Option<Sha256Digest>)>, ArchiveError> {
-        if let Some(asked) = self.asker.ask(key).await {
+        if let Some(asked) = self.asker.ask(key, self.version.as_deref()).await {
             return Ok(Some(asked));
         }
         Ok(self.head(key).await?.map(|bytes| (bytes, None)))
+    }
+
+    async fn version(&self, key: &str) -> Result<Option<String>, ArchiveError> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        Ok(self.request(key, options).await?.and_then(|result| known(result.meta.version)))
+    }
+
+    fn at_version(&self, version: &str) -> Option<Arc<dyn Backend>> {
+        Some(Arc::new(Self { version: Some(version.to_owned()), ..self.clone() }))
     }
 
     async fn digest(&self, key: &str) -> Result<Option<Digested>, ArchiveError> {
@@ -307,4 +319,9 @@ fn path(key: &str) -> Result<Path, ArchiveError> {
         key: key.to_owned(),
         expected: "a key an object store accepts",
     })
+}
+
+/// A version, unless it is that of objects from before the bucket kept any.
+fn known(version: Option<String>) -> Option<String> {
+    version.filter(|version| !version.is_empty() && version != "null")
 }

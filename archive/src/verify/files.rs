@@ -146,6 +146,9 @@ pub(super) async fn check_file(
     counts: &mut Counts,
 ) -> Result<Vec<Finding>, ArchiveError> {
     let finding = |code| about(store, path, expected, code);
+    // What was sealed is a version, whatever lies over it.
+    let (newest, version) = (store, expected.object_version());
+    let store = &store.at_version(version);
     let mut whole = None;
     let found = match depth {
         Depth::Quick => store.head_digest(path).await?,
@@ -166,6 +169,15 @@ pub(super) async fn check_file(
             found
         }
         None if !expected.is_required => return Ok(Vec::new()),
+        None if let Some(sealed) = version
+            && newest.digest(path).await?.map(|found| found.sha256) == Some(sha256) =>
+        {
+            let overlay = finding(Code::Overlay).differs(format!("version {sealed}"), "another");
+            return Ok(vec![overlay.detail(
+                "it has the sealed bytes, as in a copy of the archive; `query --strict=full` \
+                 reads it",
+            )]);
+        }
         None => {
             let missing = finding(Code::FileMissing);
             return Ok(vec![missing.differs(format!("{bytes} bytes"), "nothing")]);
@@ -179,8 +191,16 @@ pub(super) async fn check_file(
         let (expected, found) = (format!("SHA-256 {sha256}"), format!("SHA-256 {found}"));
         return Ok(vec![finding(Code::FileHash).differs(expected, found)]);
     }
+    let mut findings: Vec<Finding> = overlay(newest, path, version)
+        .await?
+        .map(|found| {
+            let sealed = version.unwrap_or_default();
+            finding(Code::Overlay).differs(format!("version {sealed}"), found).detail(OVERLAY)
+        })
+        .into_iter()
+        .collect();
     if depth == Depth::Quick {
-        return Ok(Vec::new());
+        return Ok(findings);
     }
     let wrong = match &expected.what {
         What::Events(entry) => footer::check_events(store, entry).await?,
@@ -189,26 +209,45 @@ pub(super) async fn check_file(
         }
     };
     if let Some((code, expected, found)) = wrong {
-        return Ok(vec![finding(code).differs(expected, found)]);
+        findings.push(finding(code).differs(expected, found));
+        return Ok(findings);
     }
-    match (&expected.what, whole) {
-        (What::Events(entry), Some(bytes)) => {
-            counts.rows = entry.rows;
-            let object = store.object_url(path);
-            let entry = entry.clone();
-            let checked = background::run(&object, move || check_rows(bytes, &entry)).await;
-            Ok(match checked {
-                Ok(wrong) => wrong
-                    .into_iter()
-                    .map(|wrong| finding(wrong.code).differs(wrong.expected, wrong.found))
-                    .collect(),
-                Err(panicked) => {
-                    vec![finding(Code::FileRows).differs("rows that can be decoded", panicked)]
-                }
-            })
+    if let (What::Events(entry), Some(bytes)) = (&expected.what, whole) {
+        counts.rows = entry.rows;
+        let object = store.object_url(path);
+        let entry = entry.clone();
+        match background::run(&object, move || check_rows(bytes, &entry)).await {
+            Ok(wrong) => findings.extend(
+                wrong.into_iter().map(|one| finding(one.code).differs(one.expected, one.found)),
+            ),
+            Err(panicked) => {
+                findings.push(finding(Code::FileRows).differs("rows that can be decoded", panicked));
+            }
         }
-        _ => Ok(Vec::new()),
     }
+    Ok(findings)
+}
+
+/// What the reader of an overlay should know.
+const OVERLAY: &str = "the sealed version is sound, and strict queries read it; others read what \
+                       lies over it, so remove that";
+
+/// What lies over the version that was sealed; nothing if it is the newest, or the store keeps
+/// none.
+async fn overlay(
+    newest: &Store,
+    path: &str,
+    sealed: Option<&str>,
+) -> Result<Option<String>, ArchiveError> {
+    if sealed.is_none() || !newest.keeps_versions() {
+        return Ok(None);
+    }
+    let found = newest.version(path).await?;
+    Ok(match found {
+        Some(found) if Some(found.as_str()) == sealed => None,
+        Some(found) => Some(format!("version {found}")),
+        None => Some("a delete marker".to_owned()),
+    })
 }
 
 /// Length and digest of a file that was read.

@@ -51,6 +51,8 @@ codes! {
     FileSize = "FILE_SIZE",
     /// A file's bytes are not those its manifest names.
     FileHash = "FILE_HASH",
+    /// Another version of a file, or a delete marker, lies over the one that was sealed.
+    Overlay = "OVERLAY",
     /// A file holds other rows than its manifest says.
     FileRows = "FILE_ROWS",
     /// The rows of a file do not have the root that is described.

@@ -70,6 +70,14 @@ impl Expected {
         }
     }
 
+    /// Version of the object that it should be, where the store keeps versions.
+    pub(super) fn object_version(&self) -> Option<&str> {
+        match &self.what {
+            What::Events(entry) => entry.version.as_deref(),
+            What::Quarantine(entry) => entry.version.as_deref(),
+        }
+    }
+
     /// Event times of its rows.
     pub(super) fn times(&self) -> Option<(i64, i64)> {
         match &self.what {

@@ -81,6 +81,7 @@ impl Rows {
             event_time_micros_max: TIME_MICROS + i64::try_from(last).unwrap(),
             row_root: self.root(),
             stats: FileStats::from([("principal".to_owned(), principal)]),
+            version: None,
         }
     }
 }

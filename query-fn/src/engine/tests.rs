@@ -125,6 +125,7 @@ impl Fixture {
             event_time_micros_max: day * DAY_MICROS + (ROWS - 1) * 60_000_000,
             row_root: sha256,
             stats,
+            version: None,
         };
         self.put(&entry.path.clone(), bytes).await;
         self.snapshot.files.push(SnapshotFile { entry, sealed_version: Some(1), kept_rows: None });
@@ -156,6 +157,7 @@ impl Fixture {
             bytes: u64::try_from(bytes.len()).unwrap(),
             rows: u64::try_from(rows).unwrap(),
             reasons: std::collections::BTreeMap::new(),
+            version: None,
         };
         self.put(&entry.path.clone(), bytes).await;
         let kept_units = kept.map(<[UnitId]>::to_vec);

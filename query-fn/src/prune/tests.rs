@@ -246,6 +246,7 @@ fn describe(dice: &mut Dice, day: i64, rows: &[Row]) -> FileEntry {
         event_time_micros_max: micros(true),
         row_root: sha256,
         stats,
+        version: None,
     }
 }
 

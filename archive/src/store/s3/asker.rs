@@ -1,6 +1,7 @@
 //! The SHA-256 that S3 computed of an object when it came: a HEAD with `x-amz-checksum-mode`,
 //! which object_store can not send, signed by its own signer with its own credentials.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use common::Sha256Digest;
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use object_store::Error;
 use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{
     HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector,
@@ -25,38 +25,58 @@ const URL_TIME: Duration = Duration::from_secs(60);
 /// Asks about objects of a bucket.
 #[derive(Debug)]
 pub(super) struct Asker {
-    s3: AmazonS3,
-    client: HttpClient,
-    region: String,
+    bucket: String,
     prefix: String,
+    options: StoreOptions,
+    /// Made when it is first used, which few commands do; none if it can not be made.
+    clients: OnceLock<Option<Clients>>,
+}
+
+#[derive(Debug)]
+struct Clients {
+    s3: AmazonS3,
+    http: HttpClient,
 }
 
 impl Asker {
-    pub(super) fn new(bucket: &str, prefix: &str, options: &StoreOptions) -> Result<Self, Error> {
-        let client = ReqwestConnector::default().connect(&client_options(options))?;
-        Ok(Self {
-            s3: builder(bucket, 0, options)?.build()?,
-            client,
-            region: options.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
-            prefix: prefix.to_owned(),
-        })
+    pub(super) fn new(bucket: &str, prefix: &str, options: &StoreOptions) -> Self {
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Self { bucket, prefix, options: options.clone(), clients: OnceLock::new() }
     }
 
-    /// Length and SHA-256 of an object; `None` if the store did not say so, for whatever reason:
-    /// a plain HEAD then tells what is the matter.
-    pub(super) async fn ask(&self, key: &str) -> Option<(u64, Option<Sha256Digest>)> {
+    fn clients(&self) -> Option<&Clients> {
+        let make = || {
+            let http = ReqwestConnector::default().connect(&client_options(&self.options)).ok()?;
+            let s3 = builder(&self.bucket, 0, &self.options).ok()?.build().ok()?;
+            Some(Clients { s3, http })
+        };
+        self.clients.get_or_init(make).as_ref()
+    }
+
+    /// Length and SHA-256 of an object, of this version if one is named; `None` if the store did
+    /// not say so, for whatever reason: a plain HEAD then tells what is the matter.
+    pub(super) async fn ask(
+        &self,
+        key: &str,
+        version: Option<&str>,
+    ) -> Option<(u64, Option<Sha256Digest>)> {
+        let Clients { s3, http } = self.clients()?;
         let path =
             if self.prefix.is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
         let path = Path::parse(path).ok()?;
-        let mut url = self.s3.signed_url(Method::HEAD, &path, URL_TIME).await.ok()?;
+        let mut url = s3.signed_url(Method::HEAD, &path, URL_TIME).await.ok()?;
         url.set_query(None);
-        let credential = self.s3.credentials().get_credential().await.ok()?;
+        if let Some(version) = version {
+            url.query_pairs_mut().append_pair("versionId", version);
+        }
+        let credential = s3.credentials().get_credential().await.ok()?;
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::HEAD;
         *request.uri_mut() = url.as_str().parse().ok()?;
         request.headers_mut().insert("x-amz-checksum-mode", "ENABLED".parse().ok()?);
-        AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
-        let response = self.client.execute(request).await.ok()?;
+        let region = self.options.region.as_deref().unwrap_or("us-east-1");
+        AwsAuthorizer::new(&credential, "s3", region).authorize(&mut request, None);
+        let response = http.execute(request).await.ok()?;
         response.status().is_success().then(|| answer(response.headers())).flatten()
     }
 }
