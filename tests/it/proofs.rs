@@ -351,3 +351,18 @@ fn nothing_is_proven_of_what_is_not_signed_or_not_what_was_sealed() {
     let program = ml(["prove", "event", "--archive", plain.archive()]).args([id]);
     let _ = program.run().expect(STORAGE).says("no signed checkpoint");
 }
+
+#[test]
+fn programs_of_others_find_the_same_proof() {
+    let signed = Signed::new();
+    let policy = fs::read_to_string(&signed.policy).unwrap();
+    let key = policy.lines().find_map(|line| line.strip_prefix("log ")).unwrap();
+    let key = signed.laptop.write("log.key", format!("{}\n", key.split(' ').next().unwrap()));
+    let file = files_below(&signed.laptop.archive_path().join("data")).remove(0);
+    let file = signed.prove("file").args([file.file_stem().unwrap()]);
+    let ledger = signed.laptop.archive_path().join("_ledger");
+    for proof in [signed.event("first-1"), signed.event("fourth-6"), signed.proof(file, "file")] {
+        let agreed = script("foreign_proof.py").args([proof, ledger.clone(), key.clone()]).run();
+        assert_eq!(agreed.expect(0).text(), "agreed\n");
+    }
+}
