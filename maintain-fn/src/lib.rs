@@ -4,6 +4,8 @@
 
 pub mod error;
 mod keys;
+#[cfg(test)]
+mod kit;
 pub mod publish;
 pub mod repair;
 mod report;

@@ -281,11 +281,7 @@ async fn check_delta_checkpoint(
 
 /// The log from its beginning, at least up to a version; all that is known of it, if that begins
 /// there.
-pub(crate) async fn whole_log(
-    sealer: &Sealer,
-    log: &Log,
-    through: u64,
-) -> Result<Log, SealError> {
+pub(crate) async fn whole_log(sealer: &Sealer, log: &Log, through: u64) -> Result<Log, SealError> {
     if log.first() == 0 {
         return Ok(log.clone());
     }

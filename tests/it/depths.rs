@@ -1,14 +1,13 @@
 //! How deep `verify` looks, and what an auditor keeps from one run to the next.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use common::Sha256Digest;
 use meshledger_tests::cli::{Output, ml};
-use meshledger_tests::laptop::Laptop;
+use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::records::lines;
 use meshledger_tests::tamper::{copy_tree, delete, files_below, flip_byte, swap, truncate};
-use serde_json::Value;
 
 const TAMPERING: i32 = 1;
 const INCOMPLETE: i32 = 2;
@@ -17,27 +16,20 @@ const USAGE: i32 = 3;
 /// An archive with a ledger and two sealed deliveries.
 fn signed() -> (Laptop, PathBuf) {
     let laptop = Laptop::empty();
-    let key = laptop.path("ledger.key");
-    let init = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
-    let _ = init.args([&key]).run().expect(0);
+    let Signing { key, .. } = laptop.begin_ledger("archive.example/mesh");
     for name in ["first", "second"] {
         grow(&laptop, &key, name);
     }
     (laptop, key)
 }
 
-fn grow(laptop: &Laptop, key: &PathBuf, name: &str) {
+fn grow(laptop: &Laptop, key: &Path, name: &str) {
     let _ = laptop.ingest_bytes(name, lines(name, 5));
-    let _ = laptop.command("seal").args(["--key"]).args([key]).run().expect(0);
+    let _ = laptop.seal_with(key).run().expect(0);
 }
 
 fn data(laptop: &Laptop) -> Vec<PathBuf> {
     files_below(&laptop.archive_path().join("data"))
-}
-
-fn codes(report: &Value) -> Vec<String> {
-    let findings = report["findings"].as_array().into_iter().flatten();
-    findings.map(|finding| finding["code"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 fn quick(laptop: &Laptop) -> Output {
@@ -57,25 +49,26 @@ fn quick_looks_at_everything_but_the_bytes_of_files() {
     let file = &data(&laptop)[0];
     flip_byte(file, 100);
     let _ = quick(&laptop).expect(0);
-    let full = laptop.command("verify").args(["--json", "--full"]).run().expect(TAMPERING).json();
-    assert_eq!(codes(&full), ["FILE_HASH"]);
+    let full = laptop.command("verify").args(["--json", "--full"]).run().expect(TAMPERING);
+    assert_eq!(full.codes(), ["FILE_HASH"]);
+    let full = full.json();
     assert_eq!(full["findings"][0]["events"], 5, "{full}");
     flip_byte(file, 100);
 
     // What it sees.
     let whole = fs::read(file).unwrap();
     truncate(file, 1);
-    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["FILE_SIZE"]);
+    assert_eq!(quick(&laptop).expect(TAMPERING).codes(), ["FILE_SIZE"]);
     delete(file);
-    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["FILE_MISSING"]);
+    assert_eq!(quick(&laptop).expect(TAMPERING).codes(), ["FILE_MISSING"]);
     fs::write(file, whole).unwrap();
     let commit = laptop.archive_path().join("_delta_log/00000000000000000001.json");
     flip_byte(&commit, 40);
-    let found = codes(&quick(&laptop).expect(TAMPERING).json());
+    let found = quick(&laptop).expect(TAMPERING).codes();
     assert!(found.contains(&"LEAF".to_owned()), "{found:?}");
     flip_byte(&commit, 40);
     fs::write(file.with_file_name("planted"), b"x").unwrap();
-    assert_eq!(codes(&quick(&laptop).expect(TAMPERING).json()), ["STRAY"]);
+    assert_eq!(quick(&laptop).expect(TAMPERING).codes(), ["STRAY"]);
 }
 
 #[test]
@@ -110,16 +103,17 @@ fn a_checkpoint_that_was_kept_reveals_a_rollback_and_a_fork() {
     replace(&old_archive, &archive);
     replace(&old_work, &work);
     let _ = laptop.command("verify").args(["--json"]).run().expect(0);
-    let report = since(&laptop).expect(TAMPERING).json();
-    assert_eq!(codes(&report), ["ROLLBACK"]);
+    let report = since(&laptop).expect(TAMPERING);
+    assert_eq!(report.codes(), ["ROLLBACK"]);
+    let report = report.json();
     assert_eq!(report["findings"][0]["version"], 3, "{report}");
 
     // From there another history is written and signed by the same key.
     grow(&laptop, &key, "forged");
     let _ = laptop.command("verify").args(["--json"]).run().expect(0);
-    assert_eq!(codes(&since(&laptop).expect(TAMPERING).json()), ["FORK"]);
+    assert_eq!(since(&laptop).expect(TAMPERING).codes(), ["FORK"]);
     grow(&laptop, &key, "more");
-    assert_eq!(codes(&since(&laptop).expect(TAMPERING).json()), ["FORK"]);
+    assert_eq!(since(&laptop).expect(TAMPERING).codes(), ["FORK"]);
     // What is found to be tampered with is not kept as what was seen.
     let before = fs::read(&kept).unwrap();
     let verify = laptop.command("verify").args(["--since"]).args([&kept]);
@@ -128,10 +122,10 @@ fn a_checkpoint_that_was_kept_reveals_a_rollback_and_a_fork() {
 
     // Another archive's ledger is no continuation.
     let (other, _) = signed();
-    assert_eq!(codes(&since(&other).expect(TAMPERING).json()), ["ORIGIN"]);
+    assert_eq!(since(&other).expect(TAMPERING).codes(), ["ORIGIN"]);
     // Without a ledger there is nothing to compare with.
     fs::remove_dir_all(archive.join("_ledger")).unwrap();
-    let found = codes(&since(&laptop).expect(TAMPERING).json());
+    let found = since(&laptop).expect(TAMPERING).codes();
     assert!(found.contains(&"NOTE".to_owned()), "{found:?}");
 }
 
@@ -139,12 +133,10 @@ fn a_checkpoint_that_was_kept_reveals_a_rollback_and_a_fork() {
 fn a_kept_checkpoint_must_be_signed_by_whom_the_policy_names() {
     let (laptop, _) = signed();
     let (other, _) = signed();
-    let (kept, policy) = (laptop.path("kept"), laptop.path("trust.txt"));
+    let kept = laptop.path("kept");
     let _ = laptop.command("verify").args(["--keep"]).args([&kept]).run().expect(0);
-    let key = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
-    let said = key.args([laptop.path("ledger.key")]).run().expect(0).text();
-    let lines: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
-    fs::write(&policy, lines.join("\n")).unwrap();
+    // Again: it shows what there is.
+    let Signing { policy, .. } = laptop.begin_ledger("archive.example/mesh");
     let verify = || {
         let verify = laptop.command("verify").args(["--json", "--policy"]).args([&policy]);
         verify.args(["--since"]).args([&kept]).run()
@@ -156,7 +148,7 @@ fn a_kept_checkpoint_must_be_signed_by_whom_the_policy_names() {
     let (head, _) = text.split_once("\n\n").unwrap();
     let (_, signature) = foreign.split_once("\n\n").unwrap();
     fs::write(&kept, format!("{head}\n\n{signature}")).unwrap();
-    assert_eq!(codes(&verify().expect(TAMPERING).json()), ["SIG"]);
+    assert_eq!(verify().expect(TAMPERING).codes(), ["SIG"]);
 }
 
 #[test]
@@ -164,7 +156,7 @@ fn wrong_options_and_files_are_said_clearly() {
     let (laptop, _) = signed();
     let verify = |args: &[&str]| laptop.command("verify").args(args).run();
     let _ = verify(&["--quick", "--full"]).expect(USAGE);
-    let _ = verify(&["--since", "/nowhere"]).expect(USAGE).says("can not be used");
+    let _ = verify(&["--since", "/nowhere"]).expect(USAGE).says("--since: ");
     let note = laptop.write("note", "hello\n");
     let since = laptop.command("verify").args(["--since"]).args([&note]).run();
     let _ = since.expect(USAGE).says("can not be used");
@@ -181,8 +173,9 @@ fn wrong_options_and_files_are_said_clearly() {
 fn what_waits_and_what_is_swapped_is_told_at_any_depth() {
     let (laptop, _) = signed();
     let _ = laptop.ingest_bytes("waiting", lines("waiting", 3));
-    let report = quick(&laptop).expect(INCOMPLETE).json();
-    assert_eq!(codes(&report), ["UNSEALED"]);
+    let report = quick(&laptop).expect(INCOMPLETE);
+    assert_eq!(report.codes(), ["UNSEALED"]);
+    let report = report.json();
     assert_eq!(report["unsealed_manifests"], 1, "{report}");
     let files = data(&laptop);
     swap(&files[0], &files[1]);
@@ -229,19 +222,17 @@ fn statistics_that_were_false_from_the_start_pass_full_and_are_found_deep() {
     };
     for change in [in_footer, in_page_index] {
         let laptop = Laptop::empty();
-        let key = laptop.path("ledger.key");
-        let init = laptop.command("init").args(["--ledger", "archive.example/mesh", "--key"]);
-        let _ = init.args([&key]).run().expect(0);
+        let Signing { key, .. } = laptop.begin_ledger("archive.example/mesh");
         let _ = laptop.ingest_bytes("liar", lines("liar", 10));
         lie(&laptop, change);
-        let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+        let _ = laptop.seal_with(&key).run().expect(0);
         for depth in ["--quick", "--full"] {
             let _ = laptop.command("verify").args([depth]).run().expect(0);
         }
-        let deep = laptop.command("verify").args(["--json", "--deep"]).run();
-        let report = deep.expect(TAMPERING).json();
-        assert_eq!(codes(&report), ["STATS"], "{report}");
-        let finding = &report["findings"][0];
+        let deep = laptop.command("verify").args(["--json", "--deep"]).run().expect(TAMPERING);
+        let found = deep.codes();
+        assert!(!found.is_empty() && found.iter().all(|code| code == "STATS"), "{found:?}");
+        let finding = &deep.json()["findings"][0];
         assert_eq!((&finding["version"], &finding["events"]), (&1.into(), &10.into()), "{finding}");
     }
     // Whoever is honest passes.

@@ -16,12 +16,6 @@ const TAMPERING: i32 = 1;
 const USAGE: i32 = 3;
 const STORAGE: i32 = 5;
 
-fn codes(output: &Output) -> Vec<String> {
-    let report = output.json();
-    let findings = report["findings"].as_array().unwrap();
-    findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
-}
-
 fn size(output: &Output) -> u64 {
     output.json()["ledger"]["size"].as_u64().unwrap()
 }
@@ -319,7 +313,7 @@ fn another_key_follows_and_each_policy_says_what_it_may() {
     let _ = laptop.ingest_bytes("b.log", lines("b", 3));
     let _ = laptop.command("seal").run().expect(STORAGE).says("the key was changed");
     let _ = laptop.command("seal").args(["--key", &new]).run().expect(0);
-    assert_eq!(codes(&verify(&old_policy).expect(TAMPERING)), ["SIG"]);
+    assert_eq!(verify(&old_policy).expect(TAMPERING).codes(), ["SIG"]);
     assert_eq!(size(&verify(&new_policy).expect(0)), 3);
     // The policies on this machine followed.
     laptop.verify_ok();
@@ -329,7 +323,7 @@ fn another_key_follows_and_each_policy_says_what_it_may() {
     let _ = laptop.ingest_bytes("c.log", lines("c", 3));
     let seal = laptop.command("seal").args(["--key", &held]).envs(environment());
     let _ = seal.run().expect(0);
-    assert_eq!(codes(&verify(&new_policy).expect(TAMPERING)), ["SIG"]);
+    assert_eq!(verify(&new_policy).expect(TAMPERING).codes(), ["SIG"]);
     assert_eq!(size(&laptop.command("verify").args(["--json"]).run().expect(0)), 4);
     let shown = laptop.below(["key", "show"]).args(["--key", &held]).envs(environment()).run();
     let shown = laptop.write("shown.policy", shown.expect(0).text());
@@ -342,7 +336,7 @@ fn another_key_follows_and_each_policy_says_what_it_may() {
     let text = |statement: &PathBuf| fs::read_to_string(statement).unwrap();
     let first = statements.iter().find(|statement| text(statement).contains("size 2")).unwrap();
     fs::write(first, text(first).replacen("size 2", "size 3", 1)).unwrap();
-    assert!(codes(&verify(&shown).expect(TAMPERING)).contains(&"ROTATION".to_owned()));
+    assert!(verify(&shown).expect(TAMPERING).codes().contains(&"ROTATION".to_owned()));
 }
 
 #[test]

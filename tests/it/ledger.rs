@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meshledger_tests::cli::{Output, Program};
-use meshledger_tests::laptop::Laptop;
+use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::paths::fixture;
 use meshledger_tests::python::read_archive;
 use meshledger_tests::records::lines;
@@ -36,20 +36,12 @@ impl Signed {
     /// A ledger that covers version 0.
     fn begun() -> Self {
         let laptop = Laptop::empty();
-        let key = laptop.path("ledger.key");
-        let said = laptop.command("init").args(["--ledger", NAME, "--key"]).args([&key]).run();
-        let said = said.expect(0).text();
-        // As a user would: the lines that are shown become the policy.
-        let lines: String = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .fold(String::new(), |all, line| all + line + "\n");
-        let policy = laptop.write("trust.txt", &lines);
+        let Signing { key, policy } = laptop.begin_ledger(NAME);
         Self { laptop, key, policy }
     }
 
     fn seal(&self) -> Output {
-        self.laptop.command("seal").args(["--key"]).args([&self.key]).run()
+        self.laptop.seal_with(&self.key).run()
     }
 
     fn verify(&self) -> Program {
@@ -59,11 +51,6 @@ impl Signed {
 
 fn report(output: &Output) -> Value {
     output.json()
-}
-
-fn codes(report: &Value) -> Vec<&str> {
-    let findings = report["findings"].as_array().unwrap();
-    findings.iter().map(|finding| finding["code"].as_str().unwrap()).collect()
 }
 
 #[test]
@@ -188,18 +175,18 @@ fn a_consistent_history_of_another_key_or_table_is_refused_by_the_policy() {
     let (signed, other) = (Signed::new(), Signed::new());
     // The other archive is sound, and its ledger too; this policy does not trust its key.
     let program = other.laptop.command("verify").args(["--json", "--policy"]);
-    let found = report(&program.args([&signed.policy]).run().expect(TAMPERING));
-    assert!(codes(&found).iter().all(|code| *code == "SIG"), "{found}");
+    let found = program.args([&signed.policy]).run().expect(TAMPERING).codes();
+    assert!(found.iter().all(|code| code == "SIG"), "{found:?}");
     // Its ledger in the place of ours.
     let ledger = signed.laptop.archive_path().join("_ledger");
     fs::remove_dir_all(&ledger).unwrap();
     copy_tree(&other.laptop.archive_path().join("_ledger"), &ledger);
-    let found = report(&signed.verify().run().expect(TAMPERING));
-    assert!(codes(&found).contains(&"ORIGIN") && codes(&found).contains(&"SIG"), "{found}");
+    let found = signed.verify().run().expect(TAMPERING).codes();
+    assert!(["ORIGIN", "SIG"].iter().all(|code| found.contains(&(*code).to_owned())), "{found:?}");
     // No ledger at all, where the policy wants one.
     fs::remove_dir_all(&ledger).unwrap();
-    let found = report(&signed.verify().run().expect(TAMPERING));
-    assert!(codes(&found).contains(&"NOTE"), "{found}");
+    let found = signed.verify().run().expect(TAMPERING).codes();
+    assert!(found.contains(&"NOTE".to_owned()), "{found:?}");
 }
 
 #[test]

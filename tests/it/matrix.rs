@@ -13,7 +13,7 @@ use meshledger_tests::tamper::delete;
 
 use self::lines::LINES;
 use self::twins::TWINS;
-use crate::scene::{Scene, codes};
+use crate::scene::Scene;
 
 const SOUND: i32 = 0;
 const TAMPERING: i32 = 1;
@@ -79,7 +79,7 @@ fn what_needs_a_memory_passes_without_one() {
 fn judged(scene: &Scene, name: &str, exit: i32, code: Option<&str>) -> Option<String> {
     let (verify, other) = (scene.verify().run(), scene.independent().run());
     let named = code.is_none_or(|code| {
-        verify.stdout.contains(&b'{') && codes(&verify).iter().any(|c| c == code)
+        verify.stdout.contains(&b'{') && verify.codes().iter().any(|c| c == code)
     });
     let other_named = code.is_none_or(|code| other.text().contains(&format!(" {code} ")));
     let is_right = verify.code == Some(exit) && other.code == Some(exit) && named && other_named;

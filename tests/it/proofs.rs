@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meshledger_tests::cli::{Output, Program, ml};
-use meshledger_tests::laptop::Laptop;
+use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::python::script;
 use meshledger_tests::records::lines;
 use meshledger_tests::tamper::{files_below, flip_byte};
@@ -26,15 +26,7 @@ struct Signed {
 impl Signed {
     fn new() -> Self {
         let laptop = Laptop::empty();
-        let key = laptop.path("ledger.key");
-        let name = "archive.example/mesh";
-        let said = laptop.command("init").args(["--ledger", name, "--key"]).args([&key]).run();
-        let said = said.expect(0).text();
-        let lines: String = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .fold(String::new(), |all, line| all + line + "\n");
-        let policy = laptop.write("trust.txt", &lines);
+        let Signing { key, policy } = laptop.begin_ledger("archive.example/mesh");
         let signed = Self { laptop, key, policy };
         for names in [&["first"][..], &["second"], &["third", "fourth"]] {
             signed.add(names);
@@ -46,7 +38,7 @@ impl Signed {
         for name in names {
             let _ = self.laptop.ingest_bytes(name, lines(name, 7));
         }
-        let _ = self.laptop.command("seal").args(["--key"]).args([&self.key]).run().expect(0);
+        let _ = self.laptop.seal_with(&self.key).run().expect(0);
     }
 
     fn prove(&self, what: &str) -> Program {

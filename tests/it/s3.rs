@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use meshledger_tests::cli::ml;
 use meshledger_tests::faulty_proxy::FaultyProxy;
-use meshledger_tests::laptop::Laptop;
+use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::paths::fixture;
 use meshledger_tests::python::script;
 use meshledger_tests::records::lines;
@@ -133,12 +133,7 @@ fn a_ledger_on_s3_is_signed_by_racing_sealers_through_a_troubled_server_and_chec
     let server = Seaweed::shared();
     let proxy = FaultyProxy::start(server.port(), 17, 6);
     let laptop = Laptop::remote(&server.archive_url("ledger"), Seaweed::environment(server.port()));
-    let key = laptop.path("ledger.key");
-    let init = laptop.command("init").args(["--ledger", "archive.example/s3", "--key"]);
-    let said = init.args([&key]).run().expect(0).text();
-    let lines_of_policy: Vec<&str> =
-        said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
-    let policy = laptop.write("trust.txt", lines_of_policy.join("\n"));
+    let Signing { key, policy } = laptop.begin_ledger("archive.example/s3");
     let troubled = Laptop::remote(laptop.archive(), Seaweed::environment(proxy.port()));
     for name in ["a", "b", "c"] {
         let _ = laptop.ingest_bytes(name, lines(name, 20));

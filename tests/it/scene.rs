@@ -13,7 +13,7 @@ use common::date::DAY_MICROS;
 use common::layout;
 use common::ledger::{Entry, lock_text};
 use maintain_fn::{SealOptions, seal, seal_signed};
-use meshledger_tests::cli::{Output, Program, ml};
+use meshledger_tests::cli::{Program, ml};
 use meshledger_tests::python::script;
 use meshledger_tests::tamper::{copy_tree, files_below};
 use serde_json::Value;
@@ -253,13 +253,6 @@ pub(crate) fn signed(size: u64, root: Hash, key: &SeedSigner) -> String {
 pub(crate) fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
-}
-
-/// The codes of a report of `verify --json`.
-pub(crate) fn codes(output: &Output) -> Vec<String> {
-    let report: Value = output.json();
-    let findings = report["findings"].as_array().unwrap();
-    findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
 }
 
 fn run(work: impl Future<Output = ()>) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meshledger_tests::cli::{Output, Program};
-use meshledger_tests::laptop::Laptop;
+use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::python::{read_archive, script};
 use meshledger_tests::records::lines;
 use meshledger_tests::seaweed::Seaweed;
@@ -28,18 +28,11 @@ struct Sealed {
 impl Sealed {
     fn new(every: &str) -> Self {
         let laptop = Laptop::empty();
-        let key = laptop.path("ledger.key");
-        let said = laptop.command("init").args(["--ledger", NAME, "--key"]).args([&key]).run();
-        let said = said.expect(0).text();
-        let lines_shown: String = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .fold(String::new(), |all, line| all + line + "\n");
-        let policy = laptop.write("trust.txt", lines_shown);
+        let Signing { key, policy } = laptop.begin_ledger(NAME);
         for name in ["alice", "trudy", "bob", "mallory"] {
             let _ = laptop.ingest_bytes(name, lines(name, 10));
-            let seal = laptop.command("seal").args(["--delta-checkpoint-every", every, "--key"]);
-            let _ = seal.args([&key]).run().expect(0);
+            let seal = laptop.seal_with(&key).args(["--delta-checkpoint-every", every]);
+            let _ = seal.run().expect(0);
         }
         Self { laptop, policy }
     }
@@ -477,12 +470,10 @@ fn on_a_store_with_versions_an_overlay_or_a_delete_marker_is_harmless_and_found(
     };
     s3("enable", "kept", None);
     let laptop = Laptop::remote("s3://kept/versions", environment.clone());
-    let key = laptop.path("ledger.key");
-    let init = laptop.command("init").args(["--ledger", NAME, "--key"]).args([&key]);
-    let _ = init.run().expect(0);
+    let Signing { key, .. } = laptop.begin_ledger(NAME);
     for name in ["alice", "trudy"] {
         let _ = laptop.ingest_bytes(name, lines(name, 10));
-        let _ = laptop.command("seal").args(["--key"]).args([&key]).run().expect(0);
+        let _ = laptop.seal_with(&key).run().expect(0);
     }
     // Ingested again it is already there, and the version is the one that was put first.
     let _ = laptop.ingest_bytes("again", lines("trudy", 10));

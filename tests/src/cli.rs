@@ -262,6 +262,14 @@ impl Output {
             .unwrap_or_else(|e| panic!("standard output is not JSON ({e}): {}", self.report()))
     }
 
+    /// The codes of what `verify --json` found.
+    #[track_caller]
+    pub fn codes(&self) -> Vec<String> {
+        let report = self.json();
+        let findings = report["findings"].as_array().into_iter().flatten();
+        findings.filter_map(|finding| finding["code"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Standard output as JSON lines.
     #[track_caller]
     pub fn json_lines(&self) -> Vec<Value> {

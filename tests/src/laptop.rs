@@ -14,6 +14,14 @@ pub struct Laptop {
     environment: Vec<(&'static str, String)>,
 }
 
+/// Who signs an archive, and whom its auditors trust.
+pub struct Signing {
+    /// File of the private key.
+    pub key: PathBuf,
+    /// File with what `init` shows of the public key.
+    pub policy: PathBuf,
+}
+
 impl Laptop {
     /// An archive in a folder, without a ledger: what is found in it, is found by the archive's
     /// own words.
@@ -30,6 +38,23 @@ impl Laptop {
         let laptop = Self::empty();
         let _ = laptop.command("init").run().expect(0);
         laptop
+    }
+
+    /// Makes the archive, with a ledger of this name. As a user would: the lines that are shown
+    /// become the policy.
+    #[track_caller]
+    pub fn begin_ledger(&self, name: &str) -> Signing {
+        let key = self.path("ledger.key");
+        let init = self.command("init").args(["--ledger", name, "--key"]).args([&key]);
+        let said = init.run().expect(0).text();
+        let shown: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let policy = self.write("trust.txt", shown.join("\n"));
+        Signing { key, policy }
+    }
+
+    /// A seal that this key signs.
+    pub fn seal_with(&self, key: &Path) -> Program {
+        self.command("seal").args(["--key"]).args([key])
     }
 
     /// A folder without an archive.

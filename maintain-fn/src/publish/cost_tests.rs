@@ -3,29 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
-use archive::{Archive, StoreOptions, Usage};
+use archive::sample;
+use archive::{Archive, Usage};
 use common::commit::{CommitNote, Operation, seal_bytes};
 use common::layout;
-use tlog::note::{Algorithm, SeedSigner};
 
 use super::*;
+use crate::kit::{NOW_MICROS, deliver, key, open};
 use crate::{SealOptions, SealReport, seal_again};
-
-const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
-
-fn key() -> SeedSigner {
-    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [7; 32]).unwrap()
-}
-
-async fn deliver(archive: &Archive, name: String) {
-    let name: &'static str = name.leak();
-    ingest(archive, &delivery(&[unit(name, 1, 0)], 1).unwrap()).await.unwrap();
-}
-
-async fn open(folder: &Path) -> Archive {
-    Archive::open(&sample::location(folder).unwrap(), &StoreOptions::default()).await.unwrap()
-}
 
 async fn run(archive: &Archive, known: &mut Known, delta_checkpoint_every: u64) -> SealReport {
     let key = key();
@@ -56,7 +41,7 @@ async fn log_of(folder: &Path, commits: u64) {
     let mut known = Known::default();
     while run(&archive, &mut known, 0).await.held_runs > 0 {}
     while known.log.next_version() < commits {
-        deliver(&archive, format!("last {}", known.log.next_version())).await;
+        deliver(&archive, format!("last {}", known.log.next_version()).leak()).await;
         let _ = run(&archive, &mut known, 0).await;
     }
 }
@@ -83,7 +68,7 @@ async fn cost_with(folder: &Path, known: &mut Known, waiting: u64, every: u64) -
     let archive = open(folder).await;
     let next = known.log.next_version();
     for number in 0..waiting {
-        deliver(&archive, format!("{next} {waiting} {every} {number}")).await;
+        deliver(&archive, format!("{next} {waiting} {every} {number}").leak()).await;
     }
     let before = usage(&archive);
     let report = run(&archive, known, every).await;

@@ -3,42 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use archive::Archive;
 use archive::fault::{Fault, Lost, Then};
-use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
+use archive::sample;
 use async_trait::async_trait;
 use common::ledger::Entry;
 use tlog::note::{Algorithm, SeedSigner, Signature, VerifierKey};
 use tlog::tile::{Of, Tile};
 
 use super::*;
+use crate::kit::{NOW_MICROS, copy, deliver, files, findings, key, open};
 use crate::sign::SignError;
 use crate::{SealOptions, SealReport, seal, seal_again, seal_signed};
 
-pub(crate) const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
-
-pub(crate) fn key() -> SeedSigner {
-    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [7; 32]).unwrap()
-}
-
 pub(crate) async fn run(archive: &Archive, signer: &dyn Signer) -> Result<SealReport, SealError> {
     seal_signed(&archive.sealer(), signer, NOW_MICROS, SealOptions::default()).await
-}
-
-pub(crate) async fn deliver(archive: &Archive, name: &'static str) {
-    ingest(archive, &delivery(&[unit(name, 1, 0)], 1).unwrap()).await.unwrap();
-}
-
-pub(crate) async fn open(folder: &Path) -> Archive {
-    let options = archive::StoreOptions {
-        put_pause_millis: Some(1),
-        put_attempts_max: Some(3),
-        ..archive::StoreOptions::default()
-    };
-    Archive::open(&sample::location(folder).unwrap(), &options).await.unwrap()
 }
 
 /// The subtree of these leaves, as RFC 6962 defines it.
@@ -51,16 +33,6 @@ fn defined(leaves: &[Hash]) -> Hash {
             Hash::of_children(defined(left), defined(right))
         }
     }
-}
-
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut all: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
-        .collect();
-    all.sort();
-    all
 }
 
 /// Entries by the commit files.
@@ -226,14 +198,6 @@ async fn every_write_of_a_signed_seal_may_lose_its_request_or_its_reply_or_be_th
     }
 }
 
-/// What a verifier without a policy finds, tampering marked.
-pub(crate) async fn findings(archive: &Archive) -> Vec<String> {
-    use archive::verify::{Severity, VerifyOptions, verify};
-    let report = verify(&archive.reader(), VerifyOptions::default(), &|_| {}).await.unwrap();
-    let mark = |severity| if severity == Severity::Tampering { "!" } else { "" };
-    report.findings.iter().map(|f| format!("{}{}", mark(f.severity), f.code)).collect()
-}
-
 #[tokio::test]
 async fn the_first_publication_may_stop_at_any_write_and_verify_calls_that_unfinished() {
     let made = tempfile::tempdir().unwrap();
@@ -277,14 +241,6 @@ async fn a_ledger_that_begins_while_a_sealer_without_a_key_works_stops_that_one(
     let refused = seal_again(&sealer, None, &mut known, NOW_MICROS, options).await;
     assert!(matches!(refused, Err(SealError::NeedsKey { .. })), "{refused:?}");
     assert_eq!(judge(folder.path()), 2);
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    for path in files(from) {
-        let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(path, target).unwrap();
-    }
 }
 
 /// A sealer that stops for a while once it has locked: others seal twice before it signs.
@@ -538,7 +494,7 @@ async fn keys_and_checkpoints_of_others_are_refused() {
     deliver(&archive, "a").await;
     for signer in [named("archive.example/mesh/sample", 8), named("other.example/sample", 7)] {
         let error = run(&archive, &signer).await.unwrap_err();
-        assert_eq!(error.remedy(), archive::Remedy::Alarm, "{error}");
+        assert_eq!(error.remedy(), archive::Remedy::Reconfigure, "{error}");
     }
     for wrong in [
         String::new(),

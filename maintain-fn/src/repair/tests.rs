@@ -7,9 +7,8 @@ use archive::{Archive, Mode};
 use common::commit::{ManifestRef, seal_bytes};
 
 use super::*;
-use crate::publish::tests::{
-    NOW_MICROS, NoKey, copy, deliver, files, findings, judge, key, open, run,
-};
+use crate::kit::{NOW_MICROS, copy, deliver, files, findings, key, open};
+use crate::publish::tests::{NoKey, judge, run};
 
 fn commit_path(folder: &Path, version: u64) -> std::path::PathBuf {
     folder.join("archive").join(layout::commit_key(version))

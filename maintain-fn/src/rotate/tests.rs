@@ -4,34 +4,18 @@ use std::path::Path;
 
 use archive::Archive;
 use archive::fault::{Fault, Lost, Then};
-use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
+use archive::sample::{self, NOON_MICROS};
 use archive::verify::{Code, Severity, VerifyOptions, VerifyReport, verify};
 use common::layout::{signature_key, statement_key};
-use tlog::note::{Algorithm, SeedSigner};
+use tlog::note::SeedSigner;
 use tlog::policy::Policy;
 
 use super::*;
+use crate::kit::{deliver, key_of as key, open};
 use crate::{SealOptions, SealReport, seal_signed};
-
-fn key(seed: u8) -> SeedSigner {
-    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [seed; 32]).unwrap()
-}
 
 async fn seal(archive: &Archive, signer: &SeedSigner) -> Result<SealReport, SealError> {
     seal_signed(&archive.sealer(), signer, NOON_MICROS, SealOptions::default()).await
-}
-
-async fn deliver(archive: &Archive, name: &'static str) {
-    ingest(archive, &delivery(&[unit(name, 1, 0)], 1).unwrap()).await.unwrap();
-}
-
-async fn open(folder: &Path) -> Archive {
-    let options = archive::StoreOptions {
-        put_pause_millis: Some(1),
-        put_attempts_max: Some(3),
-        ..archive::StoreOptions::default()
-    };
-    Archive::open(&sample::location(folder).unwrap(), &options).await.unwrap()
 }
 
 /// An archive of two commits, signed by key 1.

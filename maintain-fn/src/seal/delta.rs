@@ -37,8 +37,7 @@ pub(super) async fn due(
 /// Whether a commit behind a version names a Delta checkpoint of it or a later one. Those that a
 /// sealer has not read are asked first to last, since it is mostly the first that does.
 async fn is_named(sealer: &Sealer, known: &Known, due: u64) -> Result<bool, SealError> {
-    let names =
-        |note: &CommitNote| note.delta_checkpoint.is_some_and(|named| named.version >= due);
+    let names = |note: &CommitNote| note.delta_checkpoint.is_some_and(|named| named.version >= due);
     let known_after = known.log.commits().iter().map(|sealed| &sealed.commit.note);
     if known_after.filter(|note| note.version > due).any(names) {
         return Ok(true);

@@ -3,21 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use archive::Archive;
 use archive::fault::{Fault, Lost, Then};
 use archive::sample::{self, NOON_MICROS, delivery, ingest, unit};
 use archive::verify::{Code, VerifyOptions, VerifyReport, verify};
-use archive::{Archive, StoreOptions};
 use common::commit::{Commit, DeltaCheckpointRef};
 use common::layout::{LAST_CHECKPOINT_KEY, commit_key, delta_checkpoint_key};
 use common::ledger::Entry;
-use tlog::note::{Algorithm, SeedSigner};
 use tlog::policy::Policy;
 
 use super::*;
-
-fn key() -> SeedSigner {
-    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [7; 32]).unwrap()
-}
+use crate::kit::{copy, key, open, place};
 
 /// A Delta checkpoint every second version.
 fn options() -> SealOptions {
@@ -42,15 +38,6 @@ async fn sealed(folder: &Path, commits: usize) -> Archive {
     archive
 }
 
-async fn open(folder: &Path) -> Archive {
-    let options = StoreOptions {
-        put_pause_millis: Some(1),
-        put_attempts_max: Some(3),
-        ..StoreOptions::default()
-    };
-    Archive::open(&sample::location(folder).unwrap(), &options).await.unwrap()
-}
-
 async fn verified(archive: &Archive) -> VerifyReport {
     let policy = Some(Policy::of_log(key().public().clone()));
     let options = VerifyOptions { policy, ..VerifyOptions::default() };
@@ -59,10 +46,6 @@ async fn verified(archive: &Archive) -> VerifyReport {
 
 async fn codes(archive: &Archive) -> Vec<Code> {
     verified(archive).await.findings.iter().map(|finding| finding.code).collect()
-}
-
-fn place(folder: &Path, key: &str) -> PathBuf {
-    folder.join("archive").join(key)
 }
 
 /// Version, digest and length that a commit vouches for.
@@ -79,19 +62,6 @@ fn vouched(folder: &Path, version: u64) -> Option<(u64, Sha256Digest, u64)> {
 fn stored(folder: &Path, version: u64) -> Option<(u64, Sha256Digest, u64)> {
     let bytes = fs::read(place(folder, &delta_checkpoint_key(version))).ok()?;
     Some((version, Sha256Digest::of(&bytes), bytes.len() as u64))
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use archive::fault::Fault;
 use archive::sample::{self, NOON_MICROS, delivery, ingest, shown, unit};
@@ -10,14 +10,10 @@ use archive::snapshot::Mode;
 use archive::{Archive, Reader, Snapshot};
 use common::commit::Commit;
 use common::layout::{CHECKPOINT_KEY, commit_key, delta_checkpoint_key};
-use tlog::note::{Algorithm, SeedSigner};
 use tlog::policy::Policy;
 
 use super::*;
-
-fn key(seed: u8) -> SeedSigner {
-    SeedSigner::new("archive.example/mesh/sample", Algorithm::Ed25519, [seed; 32]).unwrap()
-}
+use crate::kit::{key_of as key, place};
 
 fn policy(seed: u8) -> Policy {
     Policy::of_log(key(seed).public().clone())
@@ -50,10 +46,6 @@ fn rows(commits: usize) -> Vec<String> {
 
 fn trusting(archive: &Archive) -> Reader {
     archive.reader().trusting(policy(7))
-}
-
-fn place(folder: &Path, key: &str) -> PathBuf {
-    folder.join("archive").join(key)
 }
 
 /// Paths with the versions that sealed them, of events and rejects.

@@ -2,13 +2,11 @@ use std::fs;
 use std::path::Path;
 
 use archive::fault::{Fault, Lost, Then};
-use archive::sample::{self, NOON_MICROS, Sample, delivery, ingest, shown, unit};
-use archive::verify::{Severity, VerifyOptions, verify};
+use archive::sample::{self, Sample, delivery, ingest, shown, unit};
 use archive::{Archive, Mode};
 
 use super::*;
-
-const NOW_MICROS: i64 = NOON_MICROS + 3_600_000_000;
+use crate::kit::{NOW_MICROS, copy, findings};
 
 async fn run(archive: &Archive) -> SealReport {
     seal(&archive.sealer(), NOW_MICROS, SealOptions::default()).await.unwrap()
@@ -18,28 +16,8 @@ async fn rows(archive: &Archive, mode: Mode) -> Vec<String> {
     shown(&archive.reader(), mode).await.unwrap()
 }
 
-/// Codes of everything `verify` finds, tampering marked.
-async fn findings(archive: &Archive) -> Vec<String> {
-    let report = verify(&archive.reader(), VerifyOptions::default(), &|_| {}).await.unwrap();
-    let mark = |severity| if severity == Severity::Tampering { "!" } else { "" };
-    report.findings.iter().map(|f| format!("{}{}", mark(f.severity), f.code)).collect()
-}
-
 fn waiting(folder: &Path) -> usize {
     fs::read_dir(folder.join("archive.work/inbox")).unwrap().count()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A delivery of units a (two records on different days, one reject), b, c.
