@@ -17,7 +17,7 @@ use common::manifest::FileEntry;
 use common::proof::{self, ConsistencyProof, EventProof, FileProof, ProofError};
 use common::{FormatError, SegmentId, Sha256Digest};
 use thiserror::Error;
-use tlog::note::{NOTE_BYTES_MAX, Note};
+use tlog::note::Note;
 use tlog::proof::{PROOF_BYTES_MAX, Proof};
 use tlog::tile::Whole;
 use tlog::{Checkpoint, Hash, TlogError};
@@ -116,8 +116,7 @@ impl Prover {
     pub async fn open(reader: &Reader) -> Result<Self, ProveError> {
         // The checkpoint first: a log that is read after it has all that it covers.
         let store = reader.store();
-        let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-        let Some(bytes) = store.get_bounded(CHECKPOINT_KEY, limit).await? else {
+        let Some(bytes) = store.get_note(CHECKPOINT_KEY).await? else {
             return Err(ProveError::NoLedger { url: store.url().to_owned() });
         };
         let mut note = Note::parse(&bytes)?;
@@ -305,16 +304,13 @@ impl Prover {
 /// The notes that are kept of a checkpoint, each with what one key signed.
 async fn kept(reader: &Reader, head: &Checkpoint) -> Result<Vec<Note>, ArchiveError> {
     let store = reader.store();
-    let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-    let prefix = layout::signature_key(head.size, [0; 4]);
-    let prefix = prefix.trim_end_matches(|c| c != '/');
     let text = head.to_text();
     let mut notes = Vec::new();
-    for object in store.list(prefix, None).await? {
+    for object in store.list(&layout::signatures_prefix(head.size), None).await? {
         if !matches!(layout::parse(&object.key), Place::Signature(..)) {
             continue;
         }
-        let bytes = store.get_bounded(&object.key, limit).await?.unwrap_or_default();
+        let bytes = store.get_note(&object.key).await?.unwrap_or_default();
         match Note::parse(&bytes) {
             Ok(note) if note.text == text => notes.push(note),
             // Who signed another root is for `verify` to tell; a proof must not carry it.

@@ -16,8 +16,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use common::Sha256Digest;
+use common::{Sha256Digest, layout};
 use object_store::ObjectStore;
+use tlog::note::NOTE_BYTES_MAX;
+use tlog::tile::Tile;
 
 use crate::error::ArchiveError;
 use crate::location::{Kind, Target};
@@ -268,6 +270,33 @@ impl Store {
         let bytes = self.backend.get(key, bytes_max).await?;
         self.counters.read_bytes(bytes.as_ref().map_or(0, |bytes| length(bytes)));
         Ok(bytes)
+    }
+
+    /// Reads a signed note; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be read, or the object is longer than a note may be.
+    pub(crate) async fn get_note(&self, key: &str) -> Result<Option<Bytes>, ArchiveError> {
+        self.get_bounded(key, NOTE_BYTES).await
+    }
+
+    /// Reads a signed note that is to be replaced; `None` if it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::get_note`].
+    pub(crate) async fn get_stamped_note(
+        &self,
+        key: &str,
+    ) -> Result<Option<Stamped>, ArchiveError> {
+        self.get_stamped(key, NOTE_BYTES).await
+    }
+
+    /// Reads a tile or a bundle of the ledger; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the store can not be read, or the object is longer than such a tile can be.
+    pub(crate) async fn get_tile(&self, tile: Tile) -> Result<Option<Bytes>, ArchiveError> {
+        self.get_bounded(&layout::tile_key(tile), tile.bytes_max()).await
     }
 
     /// Reads a part of an object; shorter if the object ends before the range does.
@@ -552,6 +581,9 @@ const PUT_PAUSE_MILLIS: u64 = 100;
 
 /// Longest pause between such attempts.
 const PUT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Longest signed note.
+const NOTE_BYTES: u64 = NOTE_BYTES_MAX as u64;
 
 /// Objects live in memory when their length is asked, so it always fits.
 fn length(bytes: &[u8]) -> u64 {

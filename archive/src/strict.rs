@@ -15,9 +15,9 @@ use common::ledger::{Entry, is_of_table};
 use common::limits::FILE_BYTES_MAX;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use tlog::note::{NOTE_BYTES_MAX, Note};
+use tlog::note::Note;
 use tlog::policy::Policy;
-use tlog::tile::{ENTRY_BYTES_MAX, Of, Tile, Tiles, WIDTH, entries};
+use tlog::tile::{Of, Tile, Tiles, WIDTH, entries};
 use tlog::tree::{Node, Nodes};
 use tlog::{Checkpoint, Hash};
 
@@ -78,12 +78,6 @@ const READS_MAX: usize = 32;
 /// lie between two of them.
 const BUNDLES_SEARCHED: u64 = 2;
 
-/// Longest bundle of entries.
-const BUNDLE_BYTES_MAX: u64 = WIDTH as u64 * (ENTRY_BYTES_MAX as u64 + 2);
-
-/// Longest tile of hashes.
-const TILE_BYTES_MAX: u64 = WIDTH as u64 * 32;
-
 fn wrong(object: String, expected: impl ToString, found: impl ToString) -> ArchiveError {
     let (expected, found) = (expected.to_string(), found.to_string());
     ArchiveError::Strict { object, expected, found }
@@ -125,8 +119,7 @@ impl Reader {
     async fn head(&self) -> Result<Option<(Checkpoint, SealedThrough)>, ArchiveError> {
         let store = self.store();
         let object = store.object_url(CHECKPOINT_KEY);
-        let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-        let Some(bytes) = store.get_bounded(CHECKPOINT_KEY, limit).await? else {
+        let Some(bytes) = store.get_note(CHECKPOINT_KEY).await? else {
             let is_begun =
                 self.policy.is_some() || !store.list_page(LEDGER_PREFIX, None).await?.is_empty();
             return if is_begun {
@@ -181,10 +174,8 @@ impl Reader {
 
     /// A tile or a bundle, which must be there.
     async fn tile(&self, tile: Tile) -> Result<Bytes, ArchiveError> {
-        let limit = if tile.of == Of::Entries { BUNDLE_BYTES_MAX } else { TILE_BYTES_MAX };
-        let key = layout::tile_key(tile);
-        let object = || self.store().object_url(&key);
-        match self.store().get_bounded(&key, limit).await {
+        let object = || self.store().object_url(&layout::tile_key(tile));
+        match self.store().get_tile(tile).await {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(wrong(object(), "a tile of the ledger", "nothing")),
             Err(e @ ArchiveError::TooLong { .. }) => Err(wrong(object(), "a tile", e)),

@@ -251,9 +251,7 @@ impl<'a> Owner<'a> {
 
     /// The name of the archive's ledger, by its own word: what a key signs contains it.
     pub(crate) async fn origin(&self) -> Result<Option<String>, Failure> {
-        Ok(origin_of(&self.archive.sealer())
-            .await?
-            .filter(|name| is_of_table(name, self.table_id)))
+        Ok(origin_of(&self.archive.sealer()).await?.filter(|name| is_of_table(name, self.table_id)))
     }
 
     /// The archive's table id.

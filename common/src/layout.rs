@@ -103,10 +103,15 @@ pub fn statement_key(digest: Sha256Digest) -> String {
     format!("{STATEMENTS_PREFIX}{digest}")
 }
 
+/// Prefix of the signatures over the checkpoint of a size.
+pub fn signatures_prefix(size: u64) -> String {
+    format!("{CHECKPOINTS_PREFIX}{size:020}/")
+}
+
 /// A key behind those of all signatures over the checkpoints of sizes up to this one.
 pub fn signatures_end(size: u64) -> String {
     // Key ids are of digits and of letters to f.
-    format!("{CHECKPOINTS_PREFIX}{size:020}/g")
+    format!("{}g", signatures_prefix(size))
 }
 
 /// Key, in the place of locks, of the root that is signed for a size: `lock/<20 digits>`.

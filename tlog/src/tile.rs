@@ -53,6 +53,16 @@ impl Tile {
         self.width == WIDTH
     }
 
+    /// The most bytes it can have.
+    pub const fn bytes_max(&self) -> u64 {
+        let item_bytes = match self.of {
+            // With its length before it.
+            Of::Entries => ENTRY_BYTES_MAX as u64 + 2,
+            Of::Hashes(_) => 32,
+        };
+        item_bytes * WIDTH as u64
+    }
+
     /// Its place below the log's prefix.
     pub fn path(&self) -> String {
         self.to_string()

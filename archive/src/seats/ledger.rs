@@ -10,7 +10,7 @@ use common::layout::{
 };
 use common::ledger::lock_text;
 use common::rotation::Rotation;
-use tlog::note::{NOTE_BYTES_MAX, Note, VerifierKey};
+use tlog::note::{Note, VerifierKey};
 use tlog::tile::Tile;
 use tlog::{Checkpoint, Hash};
 
@@ -41,7 +41,7 @@ impl Sealer {
     /// # Errors
     /// If it can not be read, or is longer than a note may be.
     pub async fn checkpoint(&self) -> Result<Option<Stamped>, ArchiveError> {
-        self.archive().get_stamped(CHECKPOINT_KEY, length(NOTE_BYTES_MAX)).await
+        self.archive().get_stamped_note(CHECKPOINT_KEY).await
     }
 
     /// Publishes a checkpoint in the place of the one that was read.
@@ -90,7 +90,7 @@ impl Sealer {
         let mut all = Vec::new();
         for object in store.list(STATEMENTS_PREFIX, None).await? {
             let url = store.object_url(&object.key);
-            let bytes = store.get_bounded(&object.key, length(NOTE_BYTES_MAX)).await?;
+            let bytes = store.get_note(&object.key).await?;
             match Rotation::of_note(&bytes.unwrap_or_default()) {
                 Ok(rotation) => all.push((url, rotation)),
                 Err(e) => {
@@ -122,7 +122,7 @@ impl Sealer {
                 continue;
             }
             let url = store.object_url(&object.key);
-            let bytes = store.get_bounded(&object.key, length(NOTE_BYTES_MAX)).await?;
+            let bytes = store.get_note(&object.key).await?;
             let signed = Note::parse(&bytes.unwrap_or_default()).and_then(|note| {
                 let signed = note.signed_by(key)?;
                 Ok((signed.is_some(), Checkpoint::parse(&note.text)?))
@@ -243,9 +243,4 @@ impl Sealer {
         })?;
         Ok(Hash::from_bytes(*root.as_bytes()))
     }
-}
-
-/// Limits of this program's own fit 64 bits.
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -5,13 +5,14 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use common::Sha256Digest;
+use common::manifest::FileEntry;
 use tokio::task::JoinSet;
 
 use super::commits::Budget;
 use super::finding::{Code, Finding, Findings};
 use super::footer;
 use super::history::{Expected, What};
-use super::rows::check_rows;
+use super::rows::{RowsWrong, check_rows};
 use super::{Depth, Unreachable, unreadable};
 use crate::background;
 use crate::error::ArchiveError;
@@ -149,25 +150,10 @@ pub(super) async fn check_file(
     // What was sealed is a version, whatever lies over it.
     let (newest, version) = (store, expected.object_version());
     let store = &store.at_version(version);
-    let mut whole = None;
-    let found = match depth {
-        Depth::Quick => store.head_digest(path).await?,
-        Depth::Full => store.digest(path).await?.map(|found| {
-            counts.bytes = found.bytes;
-            (found.bytes, Some(found.sha256))
-        }),
-        Depth::Deep => read_whole(store, path, expected.bytes()).await?.map(|(found, bytes)| {
-            counts.bytes = found.0;
-            whole = bytes;
-            found
-        }),
-    };
+    let found = look(store, path, expected.bytes(), depth, counts).await?;
     let (bytes, sha256) = (expected.bytes(), expected.sha256());
-    let (found_bytes, found_sha256) = match found {
-        Some(found) => {
-            counts.digests = u64::from(found.1.is_some());
-            found
-        }
+    let (found_bytes, found_sha256, whole) = match found {
+        Some(found) => found,
         None if !expected.is_required => return Ok(Vec::new()),
         None if let Some(sealed) = version
             && newest.digest(path).await?.map(|found| found.sha256) == Some(sha256) =>
@@ -214,18 +200,47 @@ pub(super) async fn check_file(
     }
     if let (What::Events(entry), Some(bytes)) = (&expected.what, whole) {
         counts.rows = entry.rows;
-        let object = store.object_url(path);
-        let entry = entry.clone();
-        match background::run(&object, move || check_rows(bytes, &entry)).await {
-            Ok(wrong) => findings.extend(
-                wrong.into_iter().map(|one| finding(one.code).differs(one.expected, one.found)),
-            ),
-            Err(panicked) => {
-                findings.push(finding(Code::FileRows).differs("rows that can be decoded", panicked));
-            }
-        }
+        findings.extend(deep(store, entry, bytes).await.into_iter().map(|wrong| {
+            let RowsWrong { code, expected, found } = wrong;
+            finding(code).differs(expected, found)
+        }));
     }
     Ok(findings)
+}
+
+/// Length and digest of a file, as far as this depth looks, and its bytes if it looks at rows;
+/// `None` if there is none.
+async fn look(
+    store: &Store,
+    path: &str,
+    bytes: u64,
+    depth: Depth,
+    counts: &mut Counts,
+) -> Result<Option<(u64, Option<Sha256Digest>, Option<Bytes>)>, ArchiveError> {
+    let found = match depth {
+        Depth::Quick => store.head_digest(path).await?.map(|(bytes, sha256)| (bytes, sha256, None)),
+        Depth::Full => {
+            let digested = store.digest(path).await?;
+            digested.map(|found| (found.bytes, Some(found.sha256), None))
+        }
+        Depth::Deep => read_whole(store, path, bytes).await?,
+    };
+    if let Some((bytes, sha256, _)) = &found {
+        counts.bytes = if depth == Depth::Quick { 0 } else { *bytes };
+        counts.digests = u64::from(sha256.is_some());
+    }
+    Ok(found)
+}
+
+/// What is wrong with the rows of a file, and with what is said of them.
+async fn deep(store: &Store, entry: &FileEntry, bytes: Bytes) -> Vec<RowsWrong> {
+    let object = store.object_url(&entry.path);
+    let described = entry.clone();
+    let checked = background::run(&object, move || check_rows(bytes, &described)).await;
+    checked.unwrap_or_else(|panicked| {
+        let expected = "rows that can be decoded".to_owned();
+        vec![RowsWrong { code: Code::FileRows, expected, found: panicked.to_string() }]
+    })
 }
 
 /// What the reader of an overlay should know.
@@ -250,24 +265,21 @@ async fn overlay(
     })
 }
 
-/// Length and digest of a file that was read.
-type Read = (u64, Option<Sha256Digest>);
-
 /// Reads a file whole, if it has the length it should have; else its length is told.
 async fn read_whole(
     store: &Store,
     path: &str,
     bytes: u64,
-) -> Result<Option<(Read, Option<Bytes>)>, ArchiveError> {
+) -> Result<Option<(u64, Option<Sha256Digest>, Option<Bytes>)>, ArchiveError> {
     let whole = match store.get_bounded(path, bytes).await {
         Ok(Some(whole)) => whole,
         Ok(None) => return Ok(None),
-        Err(ArchiveError::TooLong { bytes, .. }) => return Ok(Some(((bytes, None), None))),
+        Err(ArchiveError::TooLong { bytes, .. }) => return Ok(Some((bytes, None, None))),
         Err(e) => return Err(e),
     };
     let length = u64::try_from(whole.len()).unwrap_or(u64::MAX);
     let hashed = whole.clone();
     let object = store.object_url(path);
     let sha256 = background::run(&object, move || Sha256Digest::of(&hashed)).await?;
-    Ok(Some(((length, Some(sha256)), Some(whole))))
+    Ok(Some((length, Some(sha256), Some(whole))))
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::Sha256Digest;
 use common::layout::{self, BEGUN_KEY, Place, STATEMENTS_PREFIX};
 use common::rotation::Rotation;
-use tlog::note::{NOTE_BYTES_MAX, Note, Signature, VerifierKey};
+use tlog::note::{Note, Signature, VerifierKey};
 use tlog::policy::{Accepted, Policy};
 use tlog::{Checkpoint, Hash, TlogError};
 
@@ -64,8 +64,7 @@ impl<'a> Keys<'a> {
             let Place::Statement(digest) = layout::parse(&object.key) else { continue };
             let url = store.object_url(&object.key);
             let finding = Finding::new(Code::Rotation, &url);
-            let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-            let bytes = match store.get_bounded(&object.key, limit).await {
+            let bytes = match store.get_note(&object.key).await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => continue,
                 Err(e) => {

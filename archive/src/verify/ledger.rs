@@ -7,7 +7,7 @@ use bytes::Bytes;
 use common::layout::{self, BEGUN_KEY, CHECKPOINT_KEY, LEDGER_PREFIX, LOCK_PREFIX, Place};
 use common::ledger::{Entry, is_of_table, lock_text};
 use serde::Serialize;
-use tlog::note::{NOTE_BYTES_MAX, Note};
+use tlog::note::Note;
 use tlog::tile::{Of, Tile, WIDTH, Whole, entries};
 use tlog::{Checkpoint, Hash};
 
@@ -60,8 +60,7 @@ pub(super) async fn see(reader: &Reader) -> Result<Seen, ArchiveError> {
 
 /// Reads a note. Inside: what is wrong with it.
 async fn read_note(store: &Store, key: &str) -> Result<Result<Option<Note>, String>, ArchiveError> {
-    let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-    match store.get_bounded(key, limit).await {
+    match store.get_note(key).await {
         Ok(None) => Ok(Ok(None)),
         Ok(Some(bytes)) => Ok(Note::parse(&bytes).map(Some).map_err(|e| e.to_string())),
         Err(e) => unreadable(e).map(Err),
@@ -332,7 +331,7 @@ impl Judge<'_> {
     }
 
     async fn tile(&self, tile: Tile) -> Result<Option<Bytes>, ArchiveError> {
-        match self.store.get_bounded(&layout::tile_key(tile), TILE_BYTES_MAX).await {
+        match self.store.get_tile(tile).await {
             Ok(bytes) => Ok(bytes),
             // Told where its digest is compared.
             Err(e) => unreadable(e).map(|_| None),
@@ -418,7 +417,7 @@ impl Judge<'_> {
             findings.push(finding.differs("tiles of the commits there are", "one of more"));
             return Ok(());
         };
-        let found = match self.store.get_bounded(key, TILE_BYTES_MAX).await {
+        let found = match self.store.get_tile(tile).await {
             Ok(Some(found)) => found,
             // Gone since it was listed: the next run sees it.
             Ok(None) if !is_wanted => return Ok(()),
@@ -557,9 +556,6 @@ impl Judge<'_> {
 
 /// Longest lock that is read: one is 65 bytes.
 const LOCK_BYTES_MAX: u64 = 128;
-
-/// Longest bundle: entries of 64 kB each.
-const TILE_BYTES_MAX: u64 = WIDTH as u64 * (u16::MAX as u64 + 2);
 
 /// Leaves a tree needs to have this tile.
 fn leaves_below(tile: Tile) -> u64 {

@@ -80,14 +80,14 @@ async fn begin(args: &Init, location: &Location, created: &Created) -> Result<()
         writeln!(out, "It has a ledger, whose key is not on this machine.")?;
         return Ok(out.flush()?);
     };
-    let published =
-        match maintain_fn::publish(&sealer, &*found.signer, &mut Known::default()).await {
-            Ok(published) => published,
-            Err(error) => {
-                forget(&found, &error);
-                return Err(error.into());
-            }
-        };
+    let published = match maintain_fn::publish(&sealer, &*found.signer, &mut Known::default()).await
+    {
+        Ok(published) => published,
+        Err(error) => {
+            forget(&found, &error);
+            return Err(error.into());
+        }
+    };
     let public = found.signer.public();
     let policy = key::write_policy(&found.holder, public, owner.table_id(), location)?;
     let holder = printable(&found.holder.to_string(), false);

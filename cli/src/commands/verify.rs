@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use tlog::note::{NOTE_BYTES_MAX, Note};
 
 use crate::args::{Verify, VerifyDepth};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::input;
 use crate::key;
 use crate::output::{self, bytes, count, counted, elapsed, printable, speed};
 use crate::progress::Bars;
@@ -69,10 +70,8 @@ pub(crate) async fn run(args: Verify) -> Outcome {
 fn since(path: &Path) -> Result<Note, Failure> {
     let shown = printable(&path.display().to_string(), false);
     let failed = |e: String| Failure::usage(format!("the checkpoint {shown} can not be used: {e}"));
-    let file = fs::File::open(path).map_err(|e| failed(e.to_string()))?;
-    let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    let bytes = input::read_bounded(path, NOTE_BYTES_MAX)
+        .map_err(|e| Failure::usage(format!("--since: {}", e.message())))?;
     let note = Note::parse(&bytes).map_err(|e| failed(e.to_string()))?;
     Checkpoint::parse(&note.text).map_err(|e| failed(e.to_string()))?;
     Ok(note)

@@ -19,9 +19,6 @@ use crate::error::ArchiveError;
 use crate::held::{Held, Part, cover, list_runs};
 use crate::log::Log;
 
-/// Longest bundle: its entries are far shorter than the lengths before them could say.
-const TILE_BYTES_MAX: u64 = WIDTH as u64 * 4_096;
-
 /// What a signed tree head vouches for.
 #[derive(Debug)]
 pub struct SignedEnd {
@@ -62,11 +59,8 @@ impl Sealer {
         let store = self.archive();
         let parts = cover(&list_runs(store).await?, last);
         let first = parts.iter().find_map(Part::version).unwrap_or(last);
-        let known = if first == 0 {
-            Log::default()
-        } else {
-            Log::end_from(first, self.table_id().await?)
-        };
+        let known =
+            if first == 0 { Log::default() } else { Log::end_from(first, self.table_id().await?) };
         let log = self.log_before(&known, end).await?;
         let expected = format!("the commit that was signed, of leaf {leaf}");
         let object = store.object_url(&layout::commit_key(last));
@@ -126,7 +120,7 @@ impl Sealer {
     }
 
     async fn read_tile(&self, tile: Tile) -> Result<Option<(Tile, Bytes)>, ArchiveError> {
-        match self.archive().get_bounded(&layout::tile_key(tile), TILE_BYTES_MAX).await {
+        match self.archive().get_tile(tile).await {
             // Damage like any other.
             Err(ArchiveError::TooLong { .. }) => Ok(None),
             bytes => Ok(bytes?.map(|bytes| (tile, bytes))),
