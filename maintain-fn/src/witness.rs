@@ -12,10 +12,9 @@ use bytes::Bytes;
 use common::layout::{self, CHECKPOINT_KEY};
 use futures::future::join_all;
 use serde::Serialize;
-use tlog::Checkpoint;
 use tlog::note::{Note, VerifierKey};
 use tlog::policy::Known;
-use tlog::tile::Whole;
+use tlog::{Checkpoint, Hash};
 
 use crate::error::SealError;
 
@@ -66,8 +65,8 @@ enum Why {
 /// is asked if no checkpoint is published.
 ///
 /// # Errors
-/// If the archive can not be read or written, or its checkpoint is not its commits'. What
-/// witnesses do is in the answer.
+/// If the archive can not be read or written, or its checkpoint is none. What witnesses do is in
+/// the answer.
 pub async fn push(
     sealer: &Sealer,
     web: &Web,
@@ -79,17 +78,7 @@ pub async fn push(
     let Some(there) = sealer.checkpoint().await? else { return Ok(Vec::new()) };
     let note = Note::parse(&there.bytes)?;
     let head = Checkpoint::parse(&note.text)?;
-    // The log second: it has all that the checkpoint speaks of.
-    let log = sealer.log(&Log::default()).await?;
-    let tree = log.tree();
-    if tree.root_at(head.size) != Some(head.root) {
-        return Err(SealError::from(ArchiveError::Ledger {
-            object: sealer.reader().store().object_url(CHECKPOINT_KEY),
-            expected: "the root that the commits give".to_owned(),
-            found: format!("root {}", head.root),
-        }));
-    }
-    let sent = Sent { sealer, web, note: &note, head: &head, tree: &tree };
+    let sent = Sent { sealer, web, note: &note, head: &head };
     let asked = witnesses.iter().filter_map(|known| Some((known, known.url.as_deref()?)));
     let answers = join_all(asked.map(|(known, url)| sent.to(&known.key, url))).await;
     answers.into_iter().collect()
@@ -101,7 +90,6 @@ struct Sent<'a> {
     web: &'a Web,
     note: &'a Note,
     head: &'a Checkpoint,
-    tree: &'a Whole,
 }
 
 impl Sent<'_> {
@@ -141,7 +129,7 @@ impl Sent<'_> {
         // What it has seen is asked of it, and not kept: it knows better.
         let mut seen = 0;
         for _ in 0..REQUESTS_MAX {
-            let answer = self.web.post(&url, self.request(seen)?).await;
+            let answer = self.web.post(&url, self.request(seen).await?).await;
             let answer = answer.map_err(|e: WebError| Why::Failed(e.to_string()))?;
             match answer.status {
                 200 => return self.checked(key, &answer),
@@ -176,11 +164,30 @@ impl Sent<'_> {
     }
 
     /// The body of a request: what the witness has seen, the proof from there, the checkpoint.
-    fn request(&self, seen: u64) -> Result<String, Why> {
-        let proof = self.tree.prove_consistency(seen, self.head.size);
-        let proof = proof.map_err(|e| Why::Failed(e.to_string()))?;
+    async fn request(&self, seen: u64) -> Result<String, Why> {
+        let failed = |e: SealError| Why::Failed(e.to_string());
+        let proof = self.consistency(seen).await.map_err(failed)?;
         let lines: String = proof.iter().map(|hash| format!("{hash}\n")).collect();
         Ok(format!("old {seen}\n{lines}\n{}", self.note.to_text()))
+    }
+
+    /// The proof that the tree of `seen` leaves is the beginning of this one.
+    async fn consistency(&self, seen: u64) -> Result<Vec<Hash>, SealError> {
+        let Self { sealer, head, .. } = *self;
+        let damage = match sealer.consistency(seen, head).await? {
+            Ok(proof) => return Ok(proof),
+            Err(damage) => damage,
+        };
+        tracing::error!(damage, "the ledger's tiles can not be used, so every commit is read");
+        let tree = sealer.log_before(&Log::default(), head.size).await?.tree();
+        if tree.root_at(head.size) != Some(head.root) {
+            return Err(SealError::from(ArchiveError::Ledger {
+                object: sealer.reader().store().object_url(CHECKPOINT_KEY),
+                expected: "the root that the commits give".to_owned(),
+                found: format!("root {}", head.root),
+            }));
+        }
+        Ok(tree.prove_consistency(seen, head.size)?)
     }
 
     /// The size that the witness has seen, by its answer to one that named another.

@@ -7,9 +7,10 @@ use archive::sample;
 use archive::{Archive, Usage};
 use common::commit::{CommitNote, Operation, seal_bytes};
 use common::layout;
+use tlog::tile::{Of, Tile, WIDTH};
 
 use super::*;
-use crate::kit::{NOW_MICROS, deliver, key, open};
+use crate::kit::{NOW_MICROS, deliver, key, open, place};
 use crate::{SealOptions, SealReport, seal_again};
 
 async fn run(archive: &Archive, known: &mut Known, delta_checkpoint_every: u64) -> SealReport {
@@ -126,4 +127,26 @@ async fn a_delta_checkpoint_costs_a_read_of_every_commit_once() {
     assert!((301..400).contains(&first[0]), "{first:?}");
     assert_eq!(warm, [9, 5, 8, 2]);
     assert!(cold[0] < 50, "{cold:?}");
+}
+
+#[tokio::test]
+async fn a_witness_gets_its_proof_from_a_few_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    log_of(folder.path(), 300).await;
+    let archive = open(folder.path()).await;
+    let sealer = archive.sealer();
+    let there = sealer.checkpoint().await.unwrap().unwrap();
+    let head = Checkpoint::parse(&Note::parse(&there.bytes).unwrap().text).unwrap();
+    let tree = sealer.log(&Log::default()).await.unwrap().tree();
+    for old in [1, 2, 100, 255, 256, 257, 299, 300] {
+        let before = usage(&archive);
+        let proof = sealer.consistency(old, &head).await.unwrap().unwrap();
+        assert_eq!(proof, tree.prove_consistency(old, head.size).unwrap(), "{old}");
+        assert!(usage(&archive).since(&before).requests() <= 4, "{old}");
+    }
+    assert!(sealer.consistency(301, &head).await.unwrap().is_err());
+    let full = layout::tile_key(Tile { of: Of::Hashes(0), index: 0, width: WIDTH });
+    fs::write(place(folder.path(), &full), vec![7; 32 * 256]).unwrap();
+    let damage = sealer.consistency(100, &head).await.unwrap().unwrap_err();
+    assert!(damage.contains("tile"), "{damage}");
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use common::layout;
 use futures::future::try_join_all;
 use tlog::tile::{Edge, Of, Tile, Tiles, WIDTH, entries};
-use tlog::tree::{Node, Nodes};
+use tlog::tree::{Node, Nodes, Wanted, prove_consistency};
 use tlog::{Checkpoint, Hash, TlogError};
 
 use super::super::Sealer;
@@ -77,6 +77,40 @@ impl Sealer {
         }
         let held = Held::of_parts(store, &log, &parts, head.size).await?;
         Ok(Ok(SignedEnd { log, held, edge, bundle }))
+    }
+
+    /// The proof that the tree of `old` leaves is the beginning of a signed one, from the tiles.
+    /// The inner error says why they do not give it: then the commits alone can.
+    ///
+    /// # Errors
+    /// If the archive can not be read.
+    pub async fn consistency(
+        &self,
+        old: u64,
+        head: &Checkpoint,
+    ) -> Result<Result<Vec<Hash>, Damage>, ArchiveError> {
+        let mut wanted = Wanted::default();
+        if let Err(e) = prove_consistency(&mut wanted, old, head.size) {
+            return Ok(Err(e.to_string()));
+        }
+        let read = self.read_tiles(Tile::partial(head.size)).await?;
+        let mut tiles = match Tiles::new(head.size, head.root, |tile| bytes_of(&read, tile)) {
+            Ok(tiles) => tiles,
+            Err(e) => return Ok(Err(e.to_string())),
+        };
+        for node in wanted.nodes() {
+            let missing = match tiles.missing(*node) {
+                Ok(missing) => missing,
+                Err(e) => return Ok(Err(e.to_string())),
+            };
+            let read = self.read_tiles(missing.iter().copied()).await?;
+            let mut taken =
+                missing.into_iter().map(|tile| tiles.take(tile, &bytes_of(&read, tile)?));
+            if let Err(e) = taken.try_for_each(|taken| taken) {
+                return Ok(Err(e.to_string()));
+            }
+        }
+        Ok(prove_consistency(&mut tiles, old, head.size).map_err(|e| e.to_string()))
     }
 
     /// The tree's edge, its last bundle if that is not full, and its last leaf, all of them
