@@ -1,6 +1,7 @@
 //! Ingest workloads without a bucket: bytes to Parquet, SHA-256 and statistics, on one thread.
 //! And sealing, in a folder or on S3: `seal` prints a line for each seal, with its seconds and
-//! requests.
+//! requests. `verify FILE FOLDER ROUNDS` archives a workload and prints what each depth of
+//! verification takes, and what SHA-256 alone takes.
 //!
 //! `generate EVENTS SEED FORMAT FILE` writes a workload (Envoy's JSON by `traffic`, other formats
 //! by `forms`), `ingest FILE` runs it and prints one JSON
@@ -12,6 +13,7 @@
 
 mod forms;
 mod seal;
+mod verify;
 
 use std::error::Error;
 use std::fs::File;
@@ -48,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["ingest-without-row-roots", file] => {
             ingest(&Run { has_row_roots: false, ..Run::of("auto", file)? })
         }
+        ["verify", file, folder, rounds] => verify::run(file, folder, rounds.parse()?),
         ["seal", commits, rounds, url] => seal::run(commits.parse()?, rounds.parse()?, url, None),
         ["seal", commits, rounds, url, endpoint, key, secret] => {
             let server = Some([*endpoint, *key, *secret]);
@@ -57,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let forms = forms::names();
             let usage = "ingest FILE [OUTPUT] | ingest-as SOURCE FILE | ingest-redacting FILE | \
                          ingest-without-row-roots FILE | \
+                         verify FILE FOLDER ROUNDS | \
                          seal COMMITS ROUNDS URL [ENDPOINT KEY SECRET]";
             Err(format!(
                 "usage: generate EVENTS SEED default|extended|mixed|{forms} FILE | {usage}"

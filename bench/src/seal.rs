@@ -2,10 +2,12 @@
 //! the log is.
 
 use std::error::Error;
+use std::io::Read;
 use std::time::Instant;
 
 use archive::{Archive, Location, Sealer, StoreOptions, Usage};
 use common::commit::{CommitNote, Genesis, Operation, empty_bytes};
+use ingest_fn::parts::PartReader;
 use ingest_fn::pipeline::{DeliveryBuilder, SourceConfig, store};
 use maintain_fn::{Known, SealOptions, Signer, seal_again};
 use tlog::note::{Algorithm, SeedSigner};
@@ -109,16 +111,29 @@ async fn deliver(archive: &Archive, generator: &mut Generator) -> Result<(), Box
         }
         lines.extend(line);
     }
-    let mut parts = ingest_fn::parts::PartReader::new(lines.as_slice());
+    store_records(archive, lines.as_slice()).await
+}
+
+/// Archives records, delivery by delivery.
+pub(crate) async fn store_records(
+    archive: &Archive,
+    records: impl Read,
+) -> Result<(), Box<dyn Error>> {
+    let mut parts = PartReader::new(records);
     let mut buffer = Vec::new();
-    let some = parts.next_parts(&mut buffer)?;
-    let ids = some.iter().map(|part| part.id).collect();
-    let mut builder = DeliveryBuilder::new(SourceConfig::default(), ids, RECEIVED_AT_MICROS, SEED)?;
-    for part in &some {
-        let _ = builder.add_unit(part.unit(&buffer))?;
+    loop {
+        let some = parts.next_parts(&mut buffer)?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        let ids = some.iter().map(|part| part.id).collect();
+        let config = SourceConfig::default();
+        let mut builder = DeliveryBuilder::new(config, ids, RECEIVED_AT_MICROS, SEED)?;
+        for part in &some {
+            let _ = builder.add_unit(part.unit(&buffer))?;
+        }
+        let _ = store(builder.finish()?, &archive.writer()).await?;
     }
-    let _ = store(builder.finish()?, &archive.writer()).await?;
-    Ok(())
 }
 
 /// Seals; returns seconds, requests and the runs of the held index that were written.
