@@ -13,42 +13,52 @@ pub(super) const LANES: usize = 16;
 /// Takes pieces of the same whole number of blocks into the states.
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn compress(state: &mut [[u32; LANES]; 8], pieces: &[&[u8]; LANES]) {
-    let mut sums = state.map(|numbers| words(numbers));
+    // Written out: `map` and its closures would be calls.
+    let [a, b, c, d, e, f, g, h] = &*state;
+    let mut sums = [words(a), words(b), words(c), words(d), words(e), words(f), words(g), words(h)];
     let blocks = pieces[0].len() / BLOCK_BYTES;
     let pieces: [&[[u8; BLOCK_BYTES]]; LANES] = pieces.map(|piece| &piece.as_chunks().0[..blocks]);
     for at in 0..blocks {
         add_block(&mut sums, transposed(&pieces, at));
     }
-    *state = sums.map(|words| numbers(words));
+    for (numbers, words) in state.iter_mut().zip(sums) {
+        store(words, numbers);
+    }
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn words(numbers: [u32; LANES]) -> __m512i {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = numbers.map(u32::cast_signed);
-    _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
+fn words(numbers: &[u32; LANES]) -> __m512i {
+    let at = |at: usize| match numbers[at..].first_chunk() {
+        Some([low, high]) => (u64::from(*high) << 32 | u64::from(*low)).cast_signed(),
+        None => 0,
+    };
+    _mm512_setr_epi64(at(0), at(2), at(4), at(6), at(8), at(10), at(12), at(14))
 }
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn numbers(words: __m512i) -> [u32; LANES] {
-    let mut numbers = [0; LANES];
-    let quarters = [
+fn store(words: __m512i, numbers: &mut [u32; LANES]) {
+    let [a, b, c, d] = [
         _mm512_extracti32x4_epi32::<0>(words),
         _mm512_extracti32x4_epi32::<1>(words),
         _mm512_extracti32x4_epi32::<2>(words),
         _mm512_extracti32x4_epi32::<3>(words),
     ];
-    for (four, quarter) in numbers.chunks_exact_mut(4).zip(quarters) {
-        let found = [
-            _mm_extract_epi32::<0>(quarter),
-            _mm_extract_epi32::<1>(quarter),
-            _mm_extract_epi32::<2>(quarter),
-            _mm_extract_epi32::<3>(quarter),
-        ];
-        four.copy_from_slice(&found.map(i32::cast_unsigned));
+    macro_rules! four {
+        ($quarter:ident) => {
+            [
+                _mm_extract_epi32::<0>($quarter).cast_unsigned(),
+                _mm_extract_epi32::<1>($quarter).cast_unsigned(),
+                _mm_extract_epi32::<2>($quarter).cast_unsigned(),
+                _mm_extract_epi32::<3>($quarter).cast_unsigned(),
+            ]
+        };
     }
-    numbers
+    let [a, b, c, d] = [four!(a), four!(b), four!(c), four!(d)];
+    for (four, quarter) in numbers.as_chunks_mut::<4>().0.iter_mut().zip([a, b, c, d]) {
+        *four = quarter;
+    }
 }
 
 /// A block of each lane becomes the lanes' first words, their second words, and so on.

@@ -296,7 +296,10 @@ macro_rules! rounds {
             /// Takes pieces of the same whole number of blocks into the states.
             #[target_feature(enable = $features)]
             pub(super) fn compress(state: &mut [Words; 8], pieces: &[&[u8]; LANES]) {
-                let mut sums = state.map(|numbers| words(numbers));
+                // Written out: `map` and its closures would be calls.
+                let [a, b, c, d, e, f, g, h] = *state;
+                let mut sums =
+                    [words(a), words(b), words(c), words(d), words(e), words(f), words(g), words(h)];
                 let halves = pieces[0].len() / BLOCK_BYTES * 2;
                 let pieces: [&[[u8; BLOCK_BYTES / 2]]; LANES] =
                     pieces.map(|piece| &piece.as_chunks().0[..halves]);
@@ -305,7 +308,9 @@ macro_rules! rounds {
                     let [i, j, k, l, m, n, o, p] = transposed(&pieces, at + 1);
                     add_block(&mut sums, [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]);
                 }
-                *state = sums.map(|words| numbers(words));
+                for (lanes, words) in state.iter_mut().zip(sums) {
+                    *lanes = numbers(words);
+                }
             }
 
             #[target_feature(enable = $features)]
