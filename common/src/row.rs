@@ -71,6 +71,17 @@ const fn columns_of_all() -> u128 {
     if COLUMNS.len() == 128 { u128::MAX } else { (1 << COLUMNS.len()) - 1 }
 }
 
+/// Columns 0 to 63 of a set as above, or 64 to 127.
+#[inline]
+pub const fn half(columns: u128, half: usize) -> u64 {
+    let eights = columns.to_le_bytes();
+    match eights.as_chunks::<8>().0 {
+        [low, _] if half == 0 => u64::from_le_bytes(*low),
+        [_, high] => u64::from_le_bytes(*high),
+        _ => 0,
+    }
+}
+
 /// The group a column belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {

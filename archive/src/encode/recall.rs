@@ -8,7 +8,6 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use common::row;
 use common::schema::COLUMNS;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -319,7 +318,7 @@ impl Learner<'_> {
     /// As [`SegmentEncoder::text`].
     pub fn text(&mut self, column: usize, value: &[u8]) {
         if self.code(column, Physical::Text, value) {
-            self.encoder.leaves.learn(column, |bytes| row::push_text(bytes, column, value));
+            self.encoder.leaves.learn_text(column, value);
         } else {
             self.encoder.text(column, value);
         }
@@ -328,8 +327,7 @@ impl Learner<'_> {
     /// As [`SegmentEncoder::int32`].
     pub fn int32(&mut self, column: usize, value: i32) {
         if self.code(column, Physical::Int32, &value.to_le_bytes()) {
-            let value = value.into();
-            self.encoder.leaves.learn(column, |bytes| row::push_number(bytes, column, value));
+            self.encoder.leaves.learn_number(column, value.into());
         } else {
             self.encoder.int32(column, value);
         }
@@ -338,7 +336,7 @@ impl Learner<'_> {
     /// As [`SegmentEncoder::int64`].
     pub fn int64(&mut self, column: usize, value: i64) {
         if self.code(column, Physical::Int64, &value.to_le_bytes()) {
-            self.encoder.leaves.learn(column, |bytes| row::push_number(bytes, column, value));
+            self.encoder.leaves.learn_number(column, value);
         } else {
             self.encoder.int64(column, value);
         }
@@ -347,7 +345,7 @@ impl Learner<'_> {
     /// As [`SegmentEncoder::bool`].
     pub fn bool(&mut self, column: usize, value: bool) {
         if self.note(column, |_| Some(value.into())) {
-            self.encoder.leaves.learn(column, |bytes| row::push_bool(bytes, column, value));
+            self.encoder.leaves.learn_bool(column, value);
         } else {
             self.encoder.bool(column, value);
         }
@@ -358,8 +356,7 @@ impl Learner<'_> {
         let items: Vec<Vec<u8>> = items.into_iter().map(<[u8]>::to_vec).collect();
         let place = u32::try_from(self.encoder.recall.lists.len()).ok();
         if self.note(column, |_| place) {
-            let texts = items.iter().map(Vec::as_slice);
-            self.encoder.leaves.learn(column, |bytes| row::push_list(bytes, column, texts));
+            self.encoder.leaves.learn_list(column, items.iter().map(Vec::as_slice));
             self.encoder.recall.lists.push(items);
         } else {
             self.encoder.list(column, items.iter().map(Vec::as_slice));
