@@ -10,6 +10,7 @@ mod read;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StructArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::json::ReaderBuilder;
 use bytes::Bytes;
@@ -143,15 +144,61 @@ fn batch(
     Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema))))
 }
 
-/// Compares a Delta checkpoint with what it must hold. Inside: what differs, as expected and
-/// found.
+/// What a Delta checkpoint must hold, a part at a time.
+struct Expected<'a> {
+    schema: SchemaRef,
+    /// The rows of an earlier one, which come first.
+    base: Option<Rows>,
+    /// Rows of it that were read and not taken.
+    left: Option<RecordBatch>,
+    /// The rows of the commits behind it.
+    rows: Box<dyn Iterator<Item = Value> + 'a>,
+}
+
+impl<'a> Expected<'a> {
+    fn new(
+        base: Option<&Bytes>,
+        commits: impl IntoIterator<Item = &'a Commit> + 'a,
+    ) -> Result<Self, ArchiveError> {
+        let object = "an earlier Delta checkpoint".to_owned();
+        let base = base.map(open).transpose().map_err(|found| ArchiveError::Ledger {
+            object,
+            expected: "what it was when it was compared".to_owned(),
+            found,
+        })?;
+        let base = base.map(|(_, rows)| rows);
+        Ok(Self { schema: schema(), base, left: None, rows: Box::new(rows(commits).fuse()) })
+    }
+
+    /// So many rows, or what is left.
+    fn take(&mut self, count: usize) -> Result<RecordBatch, ArchiveError> {
+        let (mut parts, mut missing) = (Vec::new(), count);
+        while missing > 0 {
+            let next = self.left.take().map(Ok);
+            let Some(found) = next.or_else(|| self.base.as_mut()?.next()) else { break };
+            let found = found?;
+            let taken = found.num_rows().min(missing);
+            parts.push(found.slice(0, taken));
+            missing -= taken;
+            let more = found.num_rows() - taken;
+            self.left = (more > 0).then(|| found.slice(taken, more));
+        }
+        parts.push(batch(&self.schema, self.rows.by_ref().take(missing))?);
+        Ok(concat_batches(&self.schema, &parts)?)
+    }
+}
+
+/// Compares a Delta checkpoint with what it must hold: the rows of an earlier one, which was
+/// compared before, and those of the commits behind it, or those of all commits. Inside: what
+/// differs, as expected and found.
 ///
 /// # Errors
-/// If the expected rows do not fit the schema.
+/// If the expected rows do not fit the schema, or the earlier one is none any more.
 pub(crate) fn compare<'a>(
     bytes: &Bytes,
     about: About,
-    commits: impl IntoIterator<Item = &'a Commit>,
+    base: Option<&Bytes>,
+    commits: impl IntoIterator<Item = &'a Commit> + 'a,
 ) -> Result<Result<(), (String, String)>, ArchiveError> {
     let file = match open(bytes) {
         Ok((found, file)) if found == about => file,
@@ -161,8 +208,7 @@ pub(crate) fn compare<'a>(
         }
         Err(found) => return Ok(Err(("a Delta checkpoint".to_owned(), found))),
     };
-    let schema = schema();
-    let mut rows = rows(commits).fuse();
+    let mut must = Expected::new(base, commits)?;
     let mut seen: usize = 0;
     for stored in file {
         let stored = match stored {
@@ -170,7 +216,7 @@ pub(crate) fn compare<'a>(
             Err(e) => return Ok(Err(("a readable Delta checkpoint".to_owned(), e.to_string()))),
         };
         let count = stored.num_rows();
-        let expected = batch(&schema, rows.by_ref().take(count))?;
+        let expected = must.take(count)?;
         if expected.num_rows() < count {
             let expected = seen.saturating_add(expected.num_rows());
             return Ok(Err((format!("{expected} rows"), "more".to_owned())));
@@ -183,11 +229,10 @@ pub(crate) fn compare<'a>(
         }
         seen = seen.saturating_add(count);
     }
-    let missing = rows.count();
-    Ok(match missing {
-        0 => Ok(()),
-        missing => Err((format!("{} rows", seen.saturating_add(missing)), format!("{seen}"))),
-    })
+    match must.take(1)?.num_rows() {
+        0 => Ok(Ok(())),
+        _ => Ok(Err((format!("more than {seen} rows"), format!("{seen}")))),
+    }
 }
 
 /// The first row in which two batches of equal length differ.

@@ -36,7 +36,7 @@ async fn the_state_comes_back_as_the_commits_say_it() {
     assert_eq!((files.len(), &state.files), (3, &files));
     let rejected: Vec<u64> = state.quarantine.iter().map(|(version, _)| *version).collect();
     assert_eq!(rejected, [2]);
-    assert_eq!(compare(&bytes, about(&log), all(&log)).unwrap(), Ok(()));
+    assert_eq!(compare(&bytes, about(&log), None, all(&log)).unwrap(), Ok(()));
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn whatever_is_left_out_added_or_changed_is_seen() {
     cases.push(("another commit", sound, About { commit_sha256: sha256, ..about(&log) }));
     for (name, commits, claimed) in cases {
         let bytes = encode(claimed, &commits).unwrap();
-        let compared = compare(&bytes, about(&log), all(&log)).unwrap();
+        let compared = compare(&bytes, about(&log), None, all(&log)).unwrap();
         assert!(compared.is_err(), "{name}");
         // And the other way round: what is there is sound, what is expected is more or less.
         let sound = encode(about(&log), all(&log)).unwrap();
-        assert!(compare(&sound, claimed, &commits).unwrap().is_err(), "{name}");
+        assert!(compare(&sound, claimed, None, &commits).unwrap().is_err(), "{name}");
     }
 }
 
@@ -108,7 +108,7 @@ async fn what_another_engine_might_heed_and_this_one_not_is_refused() {
     let written = |rows: &RecordBatch, metadata| write(rows, metadata, EnabledStatistics::None);
     let own = KeyValue::new(ABOUT_KEY.to_owned(), serde_json::to_string(&about(&log)).unwrap());
     let same = written(&rows[0], vec![own.clone()]);
-    assert_eq!(compare(&same, about(&log), all(&log)).unwrap(), Ok(()), "the twin");
+    assert_eq!(compare(&same, about(&log), None, all(&log)).unwrap(), Ok(()), "the twin");
     // A column of another sort of action.
     let mut fields = rows[0].schema().fields().to_vec();
     let mut columns = rows[0].columns().to_vec();
@@ -124,7 +124,26 @@ async fn what_another_engine_might_heed_and_this_one_not_is_refused() {
         Bytes::from_static(b"PAR1"),
         sound.slice(..sound.len() - 1),
     ] {
-        assert!(compare(&bytes, about(&log), all(&log)).unwrap().is_err());
+        assert!(compare(&bytes, about(&log), None, all(&log)).unwrap().is_err());
         assert!(State::read(&bytes).is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_one_stands_for_the_commits_it_has() {
+    let (log, _folder) = commits().await;
+    let bytes = encode(about(&log), all(&log)).unwrap();
+    for end in 1..=log.next_version() {
+        let earlier = log.prefix(end);
+        let base = encode(about(&earlier), all(&earlier)).unwrap();
+        let against = |later: u64| {
+            let later = all(&log).filter(|commit| commit.note.version >= later);
+            compare(&bytes, about(&log), Some(&base), later).unwrap()
+        };
+        assert_eq!(against(end), Ok(()), "{end}");
+        // Without a commit there are rows too many, and with one twice too few.
+        let last = all(&log).filter(|commit| commit.note.version >= end).count();
+        assert_eq!(against(end + 1).is_err(), last > 0, "{end}");
+        assert!(against(end - 1).is_err(), "{end}");
     }
 }

@@ -58,7 +58,7 @@ impl Sealer {
         if there != bytes {
             let (commits, stored) = (state.clone(), there.clone());
             let compared = background::run(&object, move || {
-                compare(&stored, about, commits.commits().iter().map(|sealed| &sealed.commit))
+                compare(&stored, about, None, commits.commits().iter().map(|sealed| &sealed.commit))
             });
             if let Err((expected, found)) = compared.await?? {
                 return Ok(Err(format!("{object}: expected {expected}, found {found}")));

@@ -33,8 +33,10 @@ pub(super) struct Beside {
 /// Commits read at once.
 const READS_MAX: usize = 16;
 
-/// Checks the Delta checkpoints and the hint. Where there are any, the commits are read once more
-/// and kept until the end: as much memory as a snapshot takes.
+/// Checks the Delta checkpoints and the hint. Where there are any, the commits are read once more:
+/// each Delta checkpoint has the rows of the one before it, which was compared already, and those
+/// of the commits between them. So two of them are in memory, and the commits since the last sound
+/// one.
 pub(super) async fn check(
     store: &Store,
     walked: &Walked,
@@ -46,21 +48,27 @@ pub(super) async fn check(
     }
     let there = &walked.beside.checkpoints;
     let versions: BTreeSet<u64> = there.iter().chain(vouched.keys()).copied().collect();
-    let wanted = versions.last().map_or(0, |last| last.saturating_add(1)).min(walked.size());
-    let commits = Arc::new(commits(store, walked, wanted).await?);
+    let mut sound = Sound::default();
     let is_whole = walked.last_without_gap() == walked.last && !walked.is_cut;
     for version in versions {
         let vouched = vouched.get(&version).map(Vec::as_slice).unwrap_or_default();
-        let last = usize::try_from(version).ok().and_then(|index| commits.get(index));
-        let about = last.map(|last| About::new(version, last.sha256));
-        let commits = Arc::clone(&commits);
-        let derived = about.map(|about| {
+        sound.read_to(store, walked, version).await?;
+        let derived = sound.about(version).map(|about| {
+            let (base, commits) = (sound.base.clone(), Arc::clone(&sound.commits));
             move |bytes: &Bytes| {
-                let until = commits.iter().take_while(|one| one.commit.note.version <= version);
-                compare(bytes, about, until.map(|one| &one.commit))
+                compare(bytes, about, base.as_ref(), commits.iter().map(|one| &one.commit))
             }
         });
+        let is_derived = derived.is_some();
         let found = match one(store, version, vouched, derived).await? {
+            Ok(Some(bytes)) if is_derived => {
+                sound.go_on_from(bytes);
+                None
+            }
+            Ok(_) => None,
+            Err(finding) => Some(*finding),
+        };
+        let found = match found {
             None if is_whole && version >= walked.size() => Some(
                 Finding::new(Code::DeltaCheckpoint, url(store, version))
                     .differs(
@@ -79,27 +87,62 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The first commits, as far as they are well-formed and those that were walked through.
-async fn commits(
-    store: &Store,
-    walked: &Walked,
-    count: u64,
-) -> Result<Vec<SealedCommit>, ArchiveError> {
-    let mut reads = stream::iter(0..count).map(|version| log::read(store, version));
-    let mut reads = std::pin::pin!(reads.by_ref().buffered(READS_MAX));
-    let mut commits = Vec::new();
-    for leaf in &walked.leaves {
-        match reads.next().await {
-            Some(Ok(sealed)) if sealed.entry.leaf() == *leaf => commits.push(sealed),
-            Some(Err(e)) => {
+/// The last Delta checkpoint that was found sound, and the commits behind it.
+#[derive(Debug, Default)]
+struct Sound {
+    base: Option<Bytes>,
+    commits: Arc<Vec<SealedCommit>>,
+    /// The next version to read.
+    next: u64,
+    /// Whether a commit is not well-formed, or not the one that was walked through.
+    is_cut: bool,
+}
+
+impl Sound {
+    /// Reads the commits up to a version, as far as there are any that are sound.
+    async fn read_to(
+        &mut self,
+        store: &Store,
+        walked: &Walked,
+        version: u64,
+    ) -> Result<(), ArchiveError> {
+        let end = version.saturating_add(1).min(walked.size());
+        let wanted = if self.is_cut { 0..0 } else { self.next..end };
+        let mut reads = stream::iter(wanted).map(|version| log::read(store, version));
+        let mut reads = std::pin::pin!(reads.by_ref().buffered(READS_MAX));
+        let commits = Arc::make_mut(&mut self.commits);
+        while let Some(read) = reads.next().await {
+            let index = usize::try_from(self.next).unwrap_or(usize::MAX);
+            match read {
+                Ok(sealed) if walked.leaves.get(index) == Some(&sealed.entry.leaf()) => {
+                    commits.push(sealed);
+                    self.next += 1;
+                }
                 // Said where it was walked through, unless the store itself is at fault.
-                unreadable(e)?;
+                Ok(_) => self.is_cut = true,
+                Err(e) => {
+                    unreadable(e)?;
+                    self.is_cut = true;
+                }
+            }
+            if self.is_cut {
                 break;
             }
-            Some(Ok(_)) | None => break,
         }
+        Ok(())
     }
-    Ok(commits)
+
+    /// What the Delta checkpoint of a version must say of itself; none if that commit is not sound.
+    fn about(&self, version: u64) -> Option<About> {
+        let last = self.commits.last().filter(|last| last.commit.note.version == version)?;
+        Some(About::new(version, last.sha256))
+    }
+
+    /// The Delta checkpoint of the last commit is sound: what was before it is not needed again.
+    fn go_on_from(&mut self, bytes: Bytes) {
+        self.base = Some(bytes);
+        self.commits = Arc::default();
+    }
 }
 
 /// Checks the Delta checkpoint that a commit vouches for, before that commit is signed.
@@ -117,23 +160,24 @@ pub async fn check_delta_checkpoint(
         let about = About::new(last.commit.note.version, last.sha256);
         let state = state.clone();
         move |bytes: &Bytes| {
-            compare(bytes, about, state.commits().iter().map(|sealed| &sealed.commit))
+            compare(bytes, about, None, state.commits().iter().map(|sealed| &sealed.commit))
         }
     });
-    let found = one(reader.store(), named.version, &[named], derived).await?;
+    let found = one(reader.store(), named.version, &[named], derived).await?.err();
     Ok(found.map(|finding| finding.version(Some(named.version))).into_iter().collect())
 }
 
 /// What differs between a Delta checkpoint and the commits.
 type Compared = Result<Result<(), (String, String)>, ArchiveError>;
 
-/// Checks one Delta checkpoint against who vouches for it, and against what is derived.
+/// Checks one Delta checkpoint against who vouches for it, and against what is derived. Inside: its
+/// bytes, unless it is gone; or what is wrong with it.
 async fn one<F>(
     store: &Store,
     version: u64,
     vouched: &[DeltaCheckpointRef],
     derived: Option<F>,
-) -> Result<Option<Finding>, ArchiveError>
+) -> Result<Result<Option<Bytes>, Box<Finding>>, ArchiveError>
 where
     F: FnOnce(&Bytes) -> Compared + Send + 'static,
 {
@@ -147,12 +191,14 @@ where
         match store.get_bounded(&layout::delta_checkpoint_key(version), FILE_BYTES_MAX).await {
             Ok(Some(bytes)) => bytes,
             // Gone since it was listed, and nobody vouches for it.
-            Ok(None) if vouched.is_empty() => return Ok(None),
+            Ok(None) if vouched.is_empty() => return Ok(Ok(None)),
             Ok(None) => {
                 let finding = finding().differs("the file that a commit vouches for", "nothing");
-                return Ok(Some(finding));
+                return Ok(Err(Box::new(finding)));
             }
-            Err(e) => return Ok(Some(finding().differs("a readable file", unreadable(e)?))),
+            Err(e) => {
+                return Ok(Err(Box::new(finding().differs("a readable file", unreadable(e)?))));
+            }
         };
     let url = url(store, version);
     let hashed = bytes.clone();
@@ -161,14 +207,18 @@ where
     let said = |bytes: u64, sha256: Sha256Digest| format!("{bytes} bytes with SHA-256 {sha256}");
     if let Some(other) = vouched.iter().find(|v| (v.bytes, v.sha256) != (length, sha256)) {
         let expected = said(other.bytes, other.sha256);
-        return Ok(Some(finding().differs(expected, said(length, sha256))));
+        return Ok(Err(Box::new(finding().differs(expected, said(length, sha256)))));
     }
-    let Some(derived) = derived else { return Ok(None) };
-    let compared = match background::run(&url, move || derived(&bytes)).await {
+    let Some(derived) = derived else { return Ok(Ok(Some(bytes))) };
+    let compared = bytes.clone();
+    let compared = match background::run(&url, move || derived(&compared)).await {
         Ok(compared) => compared?,
         Err(e) => Err(("a Delta checkpoint".to_owned(), e.to_string())),
     };
-    Ok(compared.err().map(|(expected, found)| finding().differs(expected, found)))
+    Ok(match compared {
+        Ok(()) => Ok(Some(bytes)),
+        Err((expected, found)) => Err(Box::new(finding().differs(expected, found))),
+    })
 }
 
 /// The hint must be of the form that is written, and of a Delta checkpoint that is there.
