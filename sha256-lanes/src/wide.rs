@@ -419,22 +419,7 @@ macro_rules! rounds {
                     };
                 }
                 for pass in 0..4 {
-                    round!(0, pass, a b c d e f g h);
-                    round!(1, pass, h a b c d e f g);
-                    round!(2, pass, g h a b c d e f);
-                    round!(3, pass, f g h a b c d e);
-                    round!(4, pass, e f g h a b c d);
-                    round!(5, pass, d e f g h a b c);
-                    round!(6, pass, c d e f g h a b);
-                    round!(7, pass, b c d e f g h a);
-                    round!(8, pass, a b c d e f g h);
-                    round!(9, pass, h a b c d e f g);
-                    round!(10, pass, g h a b c d e f);
-                    round!(11, pass, f g h a b c d e);
-                    round!(12, pass, e f g h a b c d);
-                    round!(13, pass, d e f g h a b c);
-                    round!(14, pass, c d e f g h a b);
-                    round!(15, pass, b c d e f g h a);
+                    sixteen_rounds!(round, pass, a b c d e f g h);
                 }
                 for (sum, word) in sums.iter_mut().zip([a, b, c, d, e, f, g, h]) {
                     *sum = add(*sum, word);
