@@ -56,12 +56,11 @@ impl Sealer {
     /// If the log can not be listed.
     pub async fn versions_from(&self, version: u64) -> Result<Vec<u64>, ArchiveError> {
         let after = version.checked_sub(1).map(layout::commit_key);
-        let listed = self.reader().store().list(LOG_PREFIX, after.as_deref()).await?;
-        let version = |key: &str| match layout::parse(key) {
+        self.places(LOG_PREFIX, after.as_deref(), |place| match place {
             Place::Commit(version) => Some(version),
             _ => None,
-        };
-        Ok(listed.iter().filter_map(|object| version(&object.key)).collect())
+        })
+        .await
     }
 
     /// URLs of the runs of the held index that cover this version or a later one.
@@ -80,12 +79,11 @@ impl Sealer {
     /// # Errors
     /// If manifests can not be listed.
     pub async fn kept_deliveries(&self) -> Result<Vec<DeliveryId>, ArchiveError> {
-        let delivery = |key: &str| match layout::parse(key) {
+        self.places(MANIFESTS_PREFIX, None, |place| match place {
             Place::Manifest(delivery) => Some(delivery),
             _ => None,
-        };
-        let listed = self.reader().store().list(MANIFESTS_PREFIX, None).await?;
-        Ok(listed.iter().filter_map(|object| delivery(&object.key)).collect())
+        })
+        .await
     }
 
     /// Lets a delivery wait again, if its manifest was kept; one that waits already stays.
@@ -105,12 +103,11 @@ impl Sealer {
     /// # Errors
     /// If the ledger can not be listed.
     pub async fn tiles(&self) -> Result<Vec<Tile>, ArchiveError> {
-        let tile = |key: &str| match layout::parse(key) {
+        self.places(TILES_PREFIX, None, |place| match place {
             Place::Tile(tile) => Some(tile),
             _ => None,
-        };
-        let listed = self.reader().store().list(TILES_PREFIX, None).await?;
-        Ok(listed.iter().filter_map(|object| tile(&object.key)).collect())
+        })
+        .await
     }
 
     /// The sizes of which a signature is kept.
@@ -118,11 +115,21 @@ impl Sealer {
     /// # Errors
     /// If signatures can not be listed.
     pub async fn signed_sizes(&self) -> Result<Vec<u64>, ArchiveError> {
-        let size = |key: &str| match layout::parse(key) {
+        self.places(CHECKPOINTS_PREFIX, None, |place| match place {
             Place::Signature(size, _) => Some(size),
             _ => None,
-        };
-        let listed = self.reader().store().list(CHECKPOINTS_PREFIX, None).await?;
-        Ok(listed.iter().filter_map(|object| size(&object.key)).collect())
+        })
+        .await
+    }
+
+    /// What the keys below a prefix say, behind a key, as far as `take` wants them.
+    async fn places<T>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        take: impl Fn(Place) -> Option<T>,
+    ) -> Result<Vec<T>, ArchiveError> {
+        let listed = self.reader().store().list(prefix, after).await?;
+        Ok(listed.iter().filter_map(|object| take(layout::parse(&object.key))).collect())
     }
 }
