@@ -12,6 +12,8 @@
 
 mod trunk;
 
+use std::time::Duration;
+
 use archive::held::Held;
 use archive::log::Log;
 use archive::verify::Finding;
@@ -119,9 +121,14 @@ pub(crate) async fn publish_known(
 }
 
 impl Known {
-    /// When the last known commit was made, milliseconds since 1970 UTC, by its own word.
-    pub fn last_commit_millis(&self) -> Option<i64> {
-        self.log.commits().last().map(|last| last.commit.timestamp_millis)
+    /// Whether the last known commit, by its own word, was made so long before or after `now`. A
+    /// commit from the future is no sign of life: a clock that stood ahead once would silence all
+    /// the others.
+    pub fn is_silent(&self, now_micros: i64, after: Duration) -> bool {
+        self.log.commits().last().is_some_and(|last| {
+            let apart = now_micros.div_euclid(1000).abs_diff(last.commit.timestamp_millis);
+            Duration::from_millis(apart) >= after
+        })
     }
 
     /// SHA-256 of the last known commit.

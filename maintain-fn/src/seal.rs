@@ -248,15 +248,10 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Whether nothing was committed for so long. A commit from the future is no sign of life: a
-    /// clock that stood ahead once would silence all the others.
+    /// Whether nothing was committed for so long.
     fn is_heartbeat_due(&self, known: &Known, after: Option<Duration>) -> bool {
-        let (Some(after), Some(_), Some(last)) = (after, self.signer, known.last_commit_millis())
-        else {
-            return false;
-        };
-        let apart = self.now_micros.div_euclid(1000).abs_diff(last);
-        Duration::from_millis(apart) >= after
+        let after = after.filter(|_| self.signer.is_some());
+        after.is_some_and(|after| known.is_silent(self.now_micros, after))
     }
 
     /// Commits nothing, so that silence can be told from an end. Another's commit will do as well:

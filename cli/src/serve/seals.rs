@@ -59,13 +59,10 @@ impl Seals {
     /// Whether the log has been silent for so long that an empty commit may be due; the seal asks
     /// again, since another sealer may have made one.
     fn is_silent(&self, known: &Known) -> Result<bool, Failure> {
-        let (Some(after), Some(_), Some(last)) =
-            (self.heartbeat_after, &self.signer, known.last_commit_millis())
-        else {
-            return Ok(false);
-        };
-        let apart = doors::now_micros()?.div_euclid(1000).abs_diff(last);
-        Ok(Duration::from_millis(apart) >= after)
+        match self.heartbeat_after.filter(|_| self.signer.is_some()) {
+            Some(after) => Ok(known.is_silent(doors::now_micros()?, after)),
+            None => Ok(false),
+        }
     }
 
     /// Seals what waits, if something was stored since the last time, or a heartbeat is due.

@@ -543,7 +543,7 @@ async fn a_verification_beside_a_seal_raises_no_false_alarm() {
     assert_eq!((report.ledger.unwrap().size, report.findings), (judge(folder.path()), vec![]));
 }
 
-const HOUR: std::time::Duration = std::time::Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn beat(archive: &Archive, now_micros: i64) -> Result<SealReport, SealError> {
     let options = SealOptions { heartbeat_after: Some(HOUR), ..SealOptions::default() };
