@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use archive::ArchiveError;
 use arrow::error::ArrowError;
+use host::HostError;
 use ingest_fn::IngestError;
 use maintain_fn::SealError;
 use query_fn::rows::RowsError;
@@ -136,6 +137,16 @@ impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let exit = match error {
             ArchiveError::Location { .. } => Exit::Usage,
+            _ => Exit::Storage,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        let exit = match error {
+            HostError::Setting { .. } | HostError::NoTls { .. } => Exit::Usage,
             _ => Exit::Storage,
         };
         Self::new(exit, error.to_string())

@@ -16,9 +16,9 @@ use tlog::Checkpoint;
 use tlog::note::{Algorithm, Note, SeedSigner};
 
 use crate::commands::options;
-use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
+use host::doors;
 
 pub(crate) use file::outside;
 pub(crate) use policy::{Trust, follow, text as policy_text, trust, write_policy};

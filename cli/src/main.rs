@@ -6,7 +6,6 @@
 mod args;
 mod commands;
 mod demo;
-mod doors;
 mod exit;
 mod ingest;
 mod input;

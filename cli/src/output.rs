@@ -46,7 +46,7 @@ pub(crate) fn note(message: &str) {
 
 /// A heading, bold where a terminal shows it.
 pub(crate) fn heading(text: &str) -> String {
-    if stdout_is_terminal() && !crate::doors::no_color() {
+    if stdout_is_terminal() && !host::doors::no_color() {
         return format!("\x1b[1m{text}\x1b[0m");
     }
     text.to_owned()

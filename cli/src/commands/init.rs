@@ -9,10 +9,10 @@ use common::commit::Genesis;
 use maintain_fn::{Known, SealError};
 
 use crate::args::Init;
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::key::{self, Found, Holder, Owner};
 use crate::output::{self, counted, printable};
+use host::doors;
 
 /// Runs the command.
 pub(crate) async fn run(args: Init) -> Outcome {

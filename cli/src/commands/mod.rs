@@ -16,10 +16,9 @@ mod witness;
 use archive::{Archive, Location, StoreOptions};
 
 use crate::args::{Command, Place};
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::interrupt::Interrupt;
-use crate::output::printable;
+use host::doors;
 
 /// Runs one command.
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -91,45 +90,5 @@ pub(crate) async fn open(place: &Place) -> Result<Archive, Failure> {
 /// # Errors
 /// If the environment names an endpoint without TLS and does not say that this is meant.
 pub(crate) fn options(location: &Location) -> Result<StoreOptions, Failure> {
-    let mut options = doors::store_options();
-    check_endpoint(location.archive_url(), &options)?;
-    if location.locks_url() != location.work_url() {
-        let locks = doors::lock_options();
-        check_endpoint(location.locks_url(), &locks)?;
-        options.locks = Some(Box::new(locks));
-    }
-    Ok(options)
-}
-
-fn check_endpoint(place: &str, options: &StoreOptions) -> Result<(), Failure> {
-    match &options.endpoint {
-        Some(url)
-            if place.starts_with("s3://") && url.starts_with("http://") && !options.allow_http =>
-        {
-            let url = printable(url, false);
-            Err(Failure::usage(format!(
-                "the endpoint {url} has no TLS, so keys and events would travel in the clear; use \
-                 https://, or set AWS_ALLOW_HTTP=true for a server on this machine"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_without_tls_must_be_meant() {
-        let options = |allow_http| StoreOptions {
-            endpoint: Some("http://127.0.0.1:8333".to_owned()),
-            allow_http,
-            ..StoreOptions::default()
-        };
-        let bucket = "s3://bucket/prefix";
-        assert_eq!(check_endpoint(bucket, &options(false)).unwrap_err().exit(), Exit::Usage);
-        assert!(check_endpoint(bucket, &options(true)).is_ok());
-        assert!(check_endpoint("folder", &options(false)).is_ok());
-    }
+    Ok(host::settings::store_options(location)?)
 }

@@ -8,12 +8,12 @@ use maintain_fn::{Asked, Known, RepairReport, SealOptions, SealReport, Signer};
 use serde::Serialize;
 
 use crate::args::{Key, Place, Policy, Repair, Seal};
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::key::{self, Owner};
 use crate::output::{self, bytes, count, counted, printable};
 use crate::progress::Bars;
 use crate::witness::{self, is_cosigned, sentence};
+use host::doors;
 
 /// Runs the command.
 pub(crate) async fn run(args: Seal) -> Outcome {

@@ -24,13 +24,13 @@ use traffic::{Config, Format, Generator, Incident};
 
 use crate::args;
 use crate::commands::{seal, verify};
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::ingest::{Ingestor, Summary};
 use crate::interrupt::Interrupt;
 use crate::output::{bytes, count, counted, elapsed, printable, speed};
 use crate::progress::Bars;
 use crate::query;
+use host::doors;
 
 use fixtures::FIXTURES;
 use story::Story;

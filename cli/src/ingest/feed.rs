@@ -151,8 +151,8 @@ impl Feed {
     }
 
     fn build(&self, parts: &[Part], buffer: &[u8]) -> Result<Delivery, Failure> {
-        let received_at_micros = crate::doors::now_micros()?;
-        let seed = crate::doors::row_seed()?;
+        let received_at_micros = host::doors::now_micros()?;
+        let seed = host::doors::row_seed()?;
         let units = parts.iter().map(|part| part.id).collect();
         let mut builder =
             DeliveryBuilder::new(self.config.clone(), units, received_at_micros, seed)?;

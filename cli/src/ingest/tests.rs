@@ -37,7 +37,7 @@ fn gzipped(log: &[u8]) -> Vec<u8> {
 async fn archive(folder: &tempfile::TempDir) -> Archive {
     let url = folder.path().join("a").to_string_lossy().into_owned();
     let location = Location::parse(&url, None).unwrap();
-    let table_id = crate::doors::new_table_id().unwrap();
+    let table_id = host::doors::new_table_id().unwrap();
     let genesis = Genesis { table_id, timestamp_millis: 1_793_577_600_000, fence: true };
     Archive::create(&location, &StoreOptions::default(), &genesis).await.unwrap().archive
 }

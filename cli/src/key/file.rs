@@ -7,9 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use archive::Location;
 use tlog::note::SeedSigner;
 
-use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
+use host::doors;
 
 /// Longest key file, in bytes; a key has about 150.
 const KEY_BYTES_MAX: u64 = 4096;

@@ -9,9 +9,9 @@ use tlog::note::VerifierKey;
 use tlog::policy::Policy;
 
 use super::{Found, Holder, file};
-use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
+use host::doors;
 
 /// What `--policy` says instead of a file, to trust nobody.
 const NONE: &str = "none";

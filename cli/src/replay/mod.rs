@@ -183,7 +183,7 @@ impl Replay {
         self.waiting_bytes = 0;
         let waiting =
             self.not_replayed(waiting, |waiting| (waiting.candidate.id, &waiting.reason))?;
-        let now_micros = crate::doors::now_micros()?;
+        let now_micros = host::doors::now_micros()?;
         let found = self.understood(&waiting, now_micros)?;
         for (record, found) in waiting.into_iter().zip(found) {
             match found {
@@ -287,8 +287,8 @@ impl Replay {
             if self.interrupt.raised() {
                 return Ok(());
             }
-            let now_micros = crate::doors::now_micros()?;
-            let seed = crate::doors::row_seed()?;
+            let now_micros = host::doors::now_micros()?;
+            let seed = host::doors::row_seed()?;
             let taken = match again::delivery(&config, rest, now_micros, seed)? {
                 Some((delivery, count)) => {
                     self.store(delivery, &reasons[..count])?;

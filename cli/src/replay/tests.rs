@@ -21,7 +21,7 @@ fn line(number: usize) -> String {
 async fn archive(folder: &tempfile::TempDir, lines: usize, files: usize) -> Archive {
     let url = folder.path().join("a").to_string_lossy().into_owned();
     let location = Location::parse(&url, None).unwrap();
-    let table_id = crate::doors::new_table_id().unwrap();
+    let table_id = host::doors::new_table_id().unwrap();
     let genesis = Genesis { table_id, timestamp_millis: 1_793_577_600_000, fence: true };
     let created = Archive::create(&location, &StoreOptions::default(), &genesis).await.unwrap();
     let ingestor = Ingestor::new(&created.archive, u64::MAX, Interrupt::fixed(false));
@@ -74,7 +74,7 @@ async fn what_is_understood_now_is_archived_once_and_the_rest_is_not_touched() {
     assert_eq!((again.all, again.events, again.deliveries), (counts(0, 2, 2_200), 0, 0));
     let _ = maintain_fn::seal(
         &archive.sealer(),
-        crate::doors::now_micros().unwrap(),
+        host::doors::now_micros().unwrap(),
         maintain_fn::SealOptions::default(),
     )
     .await

@@ -21,10 +21,9 @@ use super::answer::{Accepted, Media, Reason, Refusal};
 use super::desk::Ticket;
 use super::limits::{BATCH_BYTES_MAX, BODY_BYTES_MAX, DELIVERIES_MAX};
 use super::request::{Export, one_line};
-use crate::doors;
-use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{complain, printable};
+use host::doors;
 
 /// A body to archive.
 #[derive(Debug)]
@@ -255,9 +254,9 @@ impl From<IngestError> for Trouble {
     }
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self { message: failure.message().to_owned(), may_pass: true }
+impl From<host::HostError> for Trouble {
+    fn from(error: host::HostError) -> Self {
+        Self { message: error.to_string(), may_pass: true }
     }
 }
 

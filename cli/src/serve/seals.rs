@@ -9,12 +9,12 @@ use maintain_fn::{Known, SealOptions, Signer};
 use tokio::sync::Mutex;
 
 use crate::commands::seal;
-use crate::doors;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::key::Trust;
 use crate::output::{complain, printable};
 use crate::witness;
+use host::doors;
 
 /// Seals what the server has stored.
 pub(crate) struct Seals {

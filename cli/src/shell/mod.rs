@@ -15,10 +15,10 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 use tokio::runtime::Handle;
 
-use crate::doors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, heading, printable};
 use crate::query::{self, View};
+use host::doors;
 
 use complete::{QuestionName, ShellHelper};
 use line::Line;

@@ -7,31 +7,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use archive::StoreOptions;
 use common::row::RowSeed;
 
-use crate::exit::{Exit, Failure};
+use crate::error::HostError;
 
 /// Microseconds since 1970 UTC.
 ///
 /// # Errors
 /// If the clock stands before 1970, which no archive can hold.
-pub(crate) fn now_micros() -> Result<i64, Failure> {
+pub fn now_micros() -> Result<i64, HostError> {
     #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
     let now = SystemTime::now();
     let since = now.duration_since(UNIX_EPOCH).map_err(|_| clock_is_wrong())?;
     i64::try_from(since.as_micros()).map_err(|_| clock_is_wrong())
 }
 
-fn clock_is_wrong() -> Failure {
-    Failure::new(Exit::Storage, "this machine's clock stands before 1970; set it and try again")
+const fn clock_is_wrong() -> HostError {
+    HostError::Clock
 }
 
 /// How S3 is reached, from the variables that the AWS tools use.
-pub(crate) fn store_options() -> StoreOptions {
+pub fn store_options() -> StoreOptions {
     options_of(&variable)
 }
 
 /// How the place of locks is reached: from the same variables, with `MESHLEDGER_LOCKS_` before
 /// each that is another there.
-pub(crate) fn lock_options() -> StoreOptions {
+pub fn lock_options() -> StoreOptions {
     options_of(&|name| lock_variable(name, &variable))
 }
 
@@ -94,38 +94,43 @@ const ROLE_VARIABLES: [&str; 6] = [
 ];
 
 /// The archive to use when none is named.
-pub(crate) fn default_archive() -> Option<String> {
+pub fn default_archive() -> Option<String> {
     variable("MESHLEDGER_ARCHIVE")
 }
 
 /// The place of locks to use when none is named.
-pub(crate) fn default_locks() -> Option<String> {
+pub fn default_locks() -> Option<String> {
     variable("MESHLEDGER_LOCKS")
 }
 
 /// Who holds the key that signs, when nobody is named.
-pub(crate) fn key() -> Option<String> {
+pub fn key() -> Option<String> {
     variable("MESHLEDGER_KEY")
 }
 
+/// A setting of a function, by its variable.
+pub fn setting(name: &str) -> Option<String> {
+    variable(name)
+}
+
 /// A variable that the user named, such as one with a key's text.
-pub(crate) fn secret(name: &str) -> Option<String> {
+pub fn secret(name: &str) -> Option<String> {
     // These are no names, and the system's call would not come back from them.
     variable(name).filter(|_| !name.contains(['=', '\0']))
 }
 
 /// Where AWS KMS is asked, if not at AWS.
-pub(crate) fn kms_endpoint() -> Option<String> {
+pub fn kms_endpoint() -> Option<String> {
     variable("AWS_ENDPOINT_URL_KMS").or_else(|| variable("AWS_ENDPOINT_URL"))
 }
 
 /// Whether the user asked for no colours (<https://no-color.org>).
-pub(crate) fn no_color() -> bool {
+pub fn no_color() -> bool {
     variable("NO_COLOR").is_some()
 }
 
 /// Folder for what a user would miss a little, such as the shell's history.
-pub(crate) fn state_dir() -> Option<PathBuf> {
+pub fn state_dir() -> Option<PathBuf> {
     let base = match variable("XDG_STATE_HOME") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(variable("HOME")?).join(".local").join("state"),
@@ -137,7 +142,7 @@ pub(crate) fn state_dir() -> Option<PathBuf> {
 ///
 /// # Errors
 /// If the operating system gives no randomness.
-pub(crate) fn new_table_id() -> Result<String, Failure> {
+pub fn new_table_id() -> Result<String, HostError> {
     let mut random = [0_u8; 16];
     fill(&mut random)?;
     Ok(uuid(random))
@@ -147,7 +152,7 @@ pub(crate) fn new_table_id() -> Result<String, Failure> {
 ///
 /// # Errors
 /// If the operating system gives no randomness.
-pub(crate) fn random_seed() -> Result<[u8; 32], Failure> {
+pub fn random_seed() -> Result<[u8; 32], HostError> {
     let mut random = [0_u8; 32];
     fill(&mut random)?;
     Ok(random)
@@ -157,14 +162,12 @@ pub(crate) fn random_seed() -> Result<[u8; 32], Failure> {
 ///
 /// # Errors
 /// If the operating system gives no randomness.
-pub(crate) fn row_seed() -> Result<RowSeed, Failure> {
+pub fn row_seed() -> Result<RowSeed, HostError> {
     Ok(RowSeed::new(random_seed()?))
 }
 
-fn fill(random: &mut [u8]) -> Result<(), Failure> {
-    getrandom::fill(random).map_err(|e| {
-        Failure::new(Exit::Storage, format!("the operating system gave no random bytes: {e}"))
-    })
+fn fill(random: &mut [u8]) -> Result<(), HostError> {
+    getrandom::fill(random).map_err(|e| HostError::Randomness(e.to_string()))
 }
 
 fn uuid(random: [u8; 16]) -> String {
