@@ -228,7 +228,16 @@ pub enum ArchiveError {
     },
 }
 
+/// What is said to be found where nothing is.
+pub(crate) const NOTHING_THERE: &str = "nothing there";
+
 impl ArchiveError {
+    /// Whether it says that there is no archive because there is nothing at all, so that one could
+    /// be made.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NotAnArchive { found, .. } if found == NOTHING_THERE)
+    }
+
     /// What a caller should do.
     pub fn remedy(&self) -> Remedy {
         match self {

@@ -31,5 +31,5 @@ pub use location::Location;
 pub use options::StoreOptions;
 pub use seats::{Archive, CommitPut, Created, Reader, Sealer, SignedEnd, Writer};
 pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
-pub use store::{Put, Stamped, Store, Swap, Usage};
+pub use store::{Landed, Landing, Put, Stamped, Store, Swap, Usage};
 pub use strict::{Authentic, SealedThrough};

@@ -17,7 +17,7 @@ use common::layout;
 use tlog::policy::Policy;
 use tokio::sync::OnceCell;
 
-use crate::error::ArchiveError;
+use crate::error::{ArchiveError, NOTHING_THERE};
 use crate::location::Location;
 use crate::options::StoreOptions;
 use crate::store::{Put, Store};
@@ -157,7 +157,7 @@ async fn read_table_id(store: &Store) -> Result<String, ArchiveError> {
             let commit = Commit::parse(0, &bytes).map_err(|e| e.within(store.url()))?;
             Ok(commit.table_id.unwrap_or_default())
         }
-        Ok(None) => Err(not_an_archive("nothing there")),
+        Ok(None) => Err(not_an_archive(NOTHING_THERE)),
         Err(ArchiveError::TooLong { .. }) => Err(not_an_archive("a file far too long")),
         Err(e) => Err(e),
     }

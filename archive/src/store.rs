@@ -4,6 +4,7 @@
 //! does not tell are resolved here, by reading again, so that nobody above has to.
 
 mod counted;
+mod landing;
 mod local;
 mod s3;
 mod unlinked;
@@ -25,6 +26,7 @@ use crate::error::ArchiveError;
 use crate::location::{Kind, Target};
 use crate::options::StoreOptions;
 
+pub use landing::{LANDING_READ_BYTES, Landed, Landing};
 pub(crate) use s3::aws_credentials;
 pub(crate) use usage::Counters;
 pub use usage::Usage;

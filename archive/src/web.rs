@@ -105,6 +105,17 @@ impl Web {
         self.execute(url, request).await
     }
 
+    /// Posts a body of JSON.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn post_json(&self, url: &str, json: String) -> Result<Answer, WebError> {
+        let mut request = request(url, json.into())?;
+        let kind = http_value("application/json", url)?;
+        request.headers_mut().insert("content-type", kind);
+        self.execute(url, request).await
+    }
+
     async fn execute(&self, url: &str, request: HttpRequest) -> Result<Answer, WebError> {
         let silence = |source: Cause| WebError::Silence { url: url.to_owned(), source };
         let answer = self.client.execute(request).await.map_err(|e| silence(e.into()))?;
@@ -119,6 +130,12 @@ impl Web {
         }
         Ok(Answer { status, body: body.into() })
     }
+}
+
+/// A header's value.
+fn http_value<T: std::str::FromStr>(text: &'static str, url: &str) -> Result<T, WebError> {
+    let source = || Cause::from(text);
+    text.parse().map_err(|_| WebError::Silence { url: url.to_owned(), source: source() })
 }
 
 /// A POST of a body.

@@ -1,5 +1,6 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
+mod invoke;
 mod key;
 mod prove;
 mod quarantine;
@@ -18,6 +19,7 @@ use maintain_fn::SealOptions;
 
 use crate::exit::EXIT_CODES_HELP;
 
+pub(crate) use invoke::{Function, Invoke};
 pub(crate) use key::{
     Key, KeyAction, KeyCommand, KeyRotate, KeyShow, Policy, Witness, WitnessAction,
 };
@@ -52,8 +54,10 @@ pub(crate) enum Command {
     Generate(Generate),
     /// Archive audit events from files or standard input
     Ingest(Ingest),
-    /// Archive OpenTelemetry logs that are sent over HTTP
+    /// Archive what is sent over HTTP, and answer questions: the whole system in one process
     Serve(Serve),
+    /// Run a function on one event, as AWS Lambda would
+    Invoke(Invoke),
     /// Commit what was ingested
     Seal(Seal),
     /// Ask questions in SQL

@@ -60,6 +60,8 @@ Environment:
   AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ALLOW_HTTP
                             how s3:// URLs are reached; plain http only with AWS_ALLOW_HTTP=true
   AWS_ENDPOINT_URL_KMS      where KMS is asked, if not at AWS
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_METRIC_EXPORT_INTERVAL
+                            where serve sends its metrics (OTLP/HTTP, JSON), and how often
   NO_COLOR                  no bold headings";
 
 impl Exit {

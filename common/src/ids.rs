@@ -25,6 +25,21 @@ impl UnitId {
         Self(hasher.finish())
     }
 
+    /// The id of a unit that a transport brings, from what its transport calls it: SHA-256 of the
+    /// text `meshledger unit` and a zero byte, then of each text of `name` its length (8 bytes,
+    /// big-endian) and its bytes. The first text says which kind of name it is, so that no two
+    /// transports can mean different units by one id.
+    pub fn of_transport(name: &[&str]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(b"meshledger unit\0");
+        for text in name {
+            let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            hasher.update(&length.to_be_bytes());
+            hasher.update(text.as_bytes());
+        }
+        Self(hasher.finish())
+    }
+
     /// The id of the unit that a quarantined record is when it is replayed: SHA-256 of the text
     /// `meshledger replay` and a zero byte, the id of the unit it came with, and its offset and
     /// length (8 bytes each, big-endian). It depends on the record's place alone, so a record is
@@ -184,6 +199,17 @@ impl<'de> Deserialize<'de> for SegmentId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transports_unit_is_named_as_the_format_says() {
+        // docs/format.md, appendix B.12; computed by another program.
+        let of = |name: &[&str]| UnitId::of_transport(name).to_string();
+        let record = of(&["kinesis", "arn:aws:kinesis:eu-1:1:stream/s", "shardId-000000000000:7"]);
+        assert_eq!(record, "a56e6fa227366d534316c51c31163891ee72a0239f4a6787a2973d45695a9bc2");
+        let object = of(&["s3 version", "landing", "logs/a b.gz", "v1"]);
+        assert_eq!(object, "e302023231a3397cc7ccde4e6a12e446783c2332aea2ff16c41d5ebc95c05880");
+        assert_ne!(of(&["a", "bc"]), of(&["ab", "c"]));
+    }
 
     #[test]
     fn a_replay_is_named_after_the_records_place_alone() {

@@ -113,6 +113,17 @@ pub fn setting(name: &str) -> Option<String> {
     variable(name)
 }
 
+/// Where metrics go and how often, in milliseconds: OpenTelemetry's variables.
+pub fn metrics_endpoint() -> Option<(String, Option<u64>)> {
+    let own = variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
+    let of_all = || {
+        let base = variable("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+        Some(format!("{}/v1/metrics", base.trim_end_matches('/')))
+    };
+    let interval = variable("OTEL_METRIC_EXPORT_INTERVAL").and_then(|text| text.parse().ok());
+    Some((own.or_else(of_all)?, interval))
+}
+
 /// A variable that the user named, such as one with a key's text.
 pub fn secret(name: &str) -> Option<String> {
     // These are no names, and the system's call would not come back from them.

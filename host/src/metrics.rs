@@ -1,6 +1,7 @@
 //! Numbers about the work, for those who run it: CloudWatch's embedded metric format where a
-//! function's log is read by CloudWatch.
-//! Source: CloudWatch, "Embedded metric format specification".
+//! function's log is read by CloudWatch, OpenTelemetry elsewhere.
+//! Sources: CloudWatch, "Embedded metric format specification"; opentelemetry-proto,
+//! collector/metrics/v1 and metrics/v1, JSON encoding.
 
 use serde_json::{Map, Value, json};
 
@@ -100,6 +101,49 @@ pub fn embedded(
         line.insert((*name).to_owned(), value.clone());
     }
     Value::Object(line).to_string()
+}
+
+/// A number since the process began, or of now, by OpenTelemetry's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Name (`meshledger.events.archived`).
+    pub name: &'static str,
+    /// Unit, as UCUM has it (`{event}`, `By`, `s`).
+    pub unit: &'static str,
+    /// Value.
+    pub value: u64,
+    /// Whether it only ever grows.
+    pub is_sum: bool,
+}
+
+/// A request to a metrics collector, as JSON: sums since `began_micros`, and what is now.
+pub fn otlp(service: &str, began_micros: i64, now_micros: i64, readings: &[Reading]) -> String {
+    let nanos = |micros: i64| (i128::from(micros) * 1_000).to_string();
+    let metrics: Vec<Value> = readings
+        .iter()
+        .map(|reading| {
+            let point = json!({
+                "asInt": reading.value.to_string(),
+                "startTimeUnixNano": nanos(began_micros),
+                "timeUnixNano": nanos(now_micros),
+            });
+            let mut metric = json!({"name": reading.name, "unit": reading.unit});
+            if reading.is_sum {
+                // 2 is cumulative.
+                metric["sum"] =
+                    json!({"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [point]});
+            } else {
+                metric["gauge"] = json!({"dataPoints": [point]});
+            }
+            metric
+        })
+        .collect();
+    let name = json!({"key": "service.name", "value": {"stringValue": service}});
+    json!({"resourceMetrics": [{
+        "resource": {"attributes": [name]},
+        "scopeMetrics": [{"scope": {"name": common::WRITER}, "metrics": metrics}],
+    }]})
+    .to_string()
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub enum IngestError {
         /// The limit.
         max: usize,
     },
+    /// The clock or the randomness of the machine can not be used.
+    #[error("this machine: {0}")]
+    Host(String),
     /// Rows could not be made into columns; a defect.
     #[error("columns: {0}")]
     Columns(#[from] arrow::error::ArrowError),

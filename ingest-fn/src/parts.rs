@@ -47,6 +47,7 @@ impl Part {
 pub struct PartReader<R> {
     reader: R,
     part_bytes_max: usize,
+    parts_max: usize,
     /// Bytes read beyond the last cut.
     rest: Vec<u8>,
     previous: UnitId,
@@ -64,12 +65,53 @@ impl<R: Read> PartReader<R> {
         Self::with_part_bytes_max(reader, PART_BYTES_MAX)
     }
 
+    /// The same, whose first part follows `previous`, so that its parts are another's.
+    #[must_use]
+    pub fn following(mut self, previous: UnitId) -> Self {
+        self.previous = previous;
+        self
+    }
+
+    /// The same, which reads at most so many parts at a time; they are the same parts.
+    #[must_use]
+    pub fn at_most(mut self, parts: usize) -> Self {
+        self.parts_max = parts.clamp(1, DELIVERY_PARTS_MAX);
+        self
+    }
+
+    /// All that is left, uncut: what is no lines has no boundaries.
+    ///
+    /// # Errors
+    /// What the reader said; or, with the message given, that there are more than `bytes_max`.
+    pub fn read_whole(
+        &mut self,
+        bytes_max: usize,
+        too_long: &'static str,
+    ) -> Result<Vec<u8>, IngestError> {
+        let offset_bytes = self.offset_bytes;
+        let failed = |source| IngestError::Input { offset_bytes, source };
+        let mut bytes = std::mem::take(&mut self.rest);
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        self.reader.by_ref().take(limit).read_to_end(&mut bytes).map_err(failed)?;
+        self.ended = true;
+        if bytes.len() > bytes_max {
+            return Err(failed(std::io::Error::new(std::io::ErrorKind::FileTooLarge, too_long)));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the last part was handed over.
+    pub fn is_at_end(&self) -> bool {
+        self.ended && self.rest.is_empty() && self.failed.is_none()
+    }
+
     /// Cuts into smaller parts. Part ids depend on the size, so only tests use another than the
     /// format's.
     pub fn with_part_bytes_max(reader: R, part_bytes_max: usize) -> Self {
         Self {
             reader,
             part_bytes_max: part_bytes_max.max(1),
+            parts_max: DELIVERY_PARTS_MAX,
             rest: Vec::new(),
             previous: UnitId::STREAM_START,
             offset_bytes: 0,
@@ -93,7 +135,7 @@ impl<R: Read> PartReader<R> {
         self.fill(buffer);
         let mut ranges = Vec::new();
         let mut cut = 0;
-        while ranges.len() < DELIVERY_PARTS_MAX {
+        while ranges.len() < self.parts_max {
             let length = self.part_length(&buffer[cut..]);
             if length == 0 {
                 break;
@@ -163,9 +205,10 @@ impl<R: Read> PartReader<R> {
         if self.failed.is_some() {
             return;
         }
-        let bytes_max = self.part_bytes_max.saturating_mul(DELIVERY_PARTS_MAX);
+        // A byte more than is cut, so that an end right behind the last part is seen as one.
+        let bytes_max = self.part_bytes_max.saturating_mul(self.parts_max).saturating_add(1);
         let wanted = bytes_max.saturating_sub(buffer.len());
-        buffer.reserve(wanted);
+        buffer.reserve_exact(wanted);
         // Keeps what was read before an error.
         match self.reader.by_ref().take(wanted as u64).read_to_end(buffer) {
             Ok(read) => self.ended |= read < wanted,

@@ -1,5 +1,7 @@
 //! One delivery, from bytes to files and a manifest. Everything but [`store`] is pure.
 
+mod records;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,12 +26,12 @@ use crate::parse::detect::{Dispatcher, RejectedPart};
 use crate::parse::envoy::{EnvoyParser, text};
 use crate::parse::event::{Context, Event, Events};
 use crate::parse::json::Quotes;
-use crate::parse::shippers::record_length;
 use crate::parse::template::{Look, Templates};
 use crate::parse::{SourceFormat, fields};
 use crate::redact::{Counts, Redactor, Rules};
 use crate::reject::{Reason, RecordPlace, Reject, RejectExample, Rejects};
 use crate::scan::Marks;
+use records::{Records, whole_line};
 
 /// How one source is read.
 #[derive(Debug, Clone, Default)]
@@ -125,6 +127,7 @@ pub struct DeliveryBuilder {
     segments: Segments,
     /// Bytes of records since memory was looked at.
     bytes_since_look: usize,
+    segments_bytes_max: usize,
     rejects: Rejects,
 }
 
@@ -222,8 +225,16 @@ impl DeliveryBuilder {
                 has_row_roots: true,
             },
             bytes_since_look: 0,
+            segments_bytes_max: SEGMENTS_BYTES_MAX,
             rejects,
         })
+    }
+
+    /// Keeps the row groups in less memory than usual, in bytes. To be said before the first unit.
+    pub const fn keep_segments_below(&mut self, bytes: usize) {
+        if bytes < self.segments_bytes_max {
+            self.segments_bytes_max = bytes;
+        }
     }
 
     /// Leaves row roots out, to measure what they cost: no archive takes such files. To be said
@@ -288,6 +299,39 @@ impl DeliveryBuilder {
             rows: self.unit_rows(),
         });
         Ok(outcome)
+    }
+
+    /// Keeps the next unit as it came, since it can not be opened: in pieces, with one reason.
+    ///
+    /// # Errors
+    /// As [`Self::add_unit`].
+    pub fn add_unit_unread(
+        &mut self,
+        unit: UnitBytes<'_>,
+        reject: &Reject,
+    ) -> Result<UnitOutcome, IngestError> {
+        let index = self.units.len();
+        let Some(&id) = self.unit_ids.get(index) else {
+            return Err(IngestError::TooManyUnits { max: self.unit_ids.len() });
+        };
+        let mut rejects = 0;
+        let mut offset_bytes = unit.offset_bytes;
+        for piece in unit.bytes.chunks(PIECE_BYTES) {
+            let place = RecordPlace { unit: id, unit_index: index, offset_bytes };
+            self.rejects.push(place, piece, reject)?;
+            offset_bytes = offset_bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+            rejects += 1;
+        }
+        let bytes = u64::try_from(unit.bytes.len()).unwrap_or(u64::MAX);
+        self.units.push(Unit {
+            id,
+            sha256: unit.sha256,
+            bytes,
+            events: 0,
+            rejects,
+            rows: Vec::new(),
+        });
+        Ok(UnitOutcome { events: 0, rejects })
     }
 
     /// A record without its credentials. Bytes that are no text are redacted once they are text
@@ -541,12 +585,12 @@ impl DeliveryBuilder {
             .map(|segment| (segment.rows.memory_bytes(), segment))
             .collect();
         let mut all: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
-        if all <= SEGMENTS_BYTES_MAX {
+        if all <= self.segments_bytes_max {
             return Ok(());
         }
         sizes.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, segment) in sizes {
-            if all <= SEGMENTS_BYTES_MAX / 2 {
+            if all <= self.segments_bytes_max / 2 {
                 break;
             }
             segment.rows.close_group()?;
@@ -657,110 +701,6 @@ fn own_text(event: &Event) -> Option<Vec<u8>> {
 fn too_many_dates() -> Reject {
     let detail = format!("expected at most {DELIVERY_DATES_MAX} dates a delivery");
     Reject::new(Reason::TooManyDates, detail)
-}
-
-/// UTF-8's byte order mark, which some tools put before text.
-const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
-
-/// A record's line as it stood, with what parsers are spared: a byte order mark before it and a
-/// carriage return behind it. Quarantine keeps every byte but the newline.
-fn whole_line<'a>(unit: &UnitBytes<'a>, offset: usize, length: usize) -> (usize, &'a [u8]) {
-    let marked = unit.offset_bytes == 0
-        && offset == BYTE_ORDER_MARK.len()
-        && unit.bytes.starts_with(BYTE_ORDER_MARK);
-    let start = if marked { 0 } else { offset };
-    let end = offset + length;
-    let end = end + usize::from(unit.bytes.get(end) == Some(&b'\r'));
-    (start, &unit.bytes[start..end])
-}
-
-/// Whether a line may be the first piece of one that a container runtime has split: it begins as
-/// Docker's JSON does, or a tag that is not `F` stands behind a time and a stream. Others are
-/// spared the closer look.
-fn may_be_split(text: &[u8]) -> bool {
-    /// A time has 35 bytes at most.
-    const TIME_BYTES: usize = 64;
-    if !text.first().is_some_and(u8::is_ascii_digit) {
-        return text.starts_with(b"{\"log\"");
-    }
-    let near = text.get(..TIME_BYTES).unwrap_or(text);
-    let stream = near.iter().position(|&byte| byte == b' ').and_then(|at| text.get(at + 1..));
-    stream.is_some_and(|rest| {
-        let is_stream = rest.starts_with(b"stdout ") || rest.starts_with(b"stderr ");
-        is_stream && rest.get(b"stdout ".len()) != Some(&b'F')
-    })
-}
-
-/// The records of a unit: offset, bytes without the line end, and whether it is a whole record.
-/// Empty lines are no records.
-struct Records<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    first_is_rest: bool,
-    last_is_cut: bool,
-}
-
-impl<'a> Records<'a> {
-    /// A unit of protobuf is one record; every other is lines.
-    fn of(
-        unit: &UnitBytes<'a>,
-        format: SourceFormat,
-    ) -> impl Iterator<Item = (usize, &'a [u8], bool)> {
-        let binary = format == SourceFormat::OtlpProtobuf;
-        let whole = !unit.continues_record && !unit.cut_record;
-        let one = (binary && !unit.bytes.is_empty()).then_some((0, unit.bytes, whole));
-        let lines = (!binary).then(|| Self::new(unit));
-        one.into_iter().chain(lines.into_iter().flatten())
-    }
-
-    fn new(unit: &UnitBytes<'a>) -> Self {
-        // A byte order mark at the begin of a stream is no part of its first record.
-        let has_mark = unit.offset_bytes == 0 && unit.bytes.starts_with(BYTE_ORDER_MARK);
-        Self {
-            bytes: unit.bytes,
-            at: if has_mark { BYTE_ORDER_MARK.len() } else { 0 },
-            first_is_rest: unit.continues_record,
-            last_is_cut: unit.cut_record,
-        }
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = (usize, &'a [u8], bool);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.at < self.bytes.len() {
-            let start = self.at;
-            let rest = &self.bytes[start..];
-            let newline = memchr::memchr(b'\n', rest);
-            let mut end = newline.unwrap_or(rest.len());
-            let mut newline = usize::from(newline.is_some());
-            if may_be_split(rest) {
-                // All the pieces of a line that a container runtime has split.
-                let pieces = &rest[..rest.len().min(RECORD_BYTES_MAX)];
-                let length = record_length(pieces);
-                if length > end {
-                    end = length;
-                    newline = usize::from(rest.get(end) == Some(&b'\n'));
-                }
-            }
-            self.at = start + end + newline;
-            let is_rest = std::mem::take(&mut self.first_is_rest);
-            let is_cut = newline == 0 && self.last_is_cut;
-            let mut record = &rest[..end];
-            if !is_cut && record.last() == Some(&b'\r') {
-                record = &record[..end - 1];
-            }
-            if is_rest || is_cut {
-                if !record.is_empty() {
-                    return Some((start, record, false));
-                }
-            } else if !record.iter().all(u8::is_ascii_whitespace) {
-                return Some((start, record, true));
-            }
-        }
-        None
-    }
 }
 
 /// Stores a delivery: event files, quarantine files, then the manifest, which makes it count.

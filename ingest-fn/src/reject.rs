@@ -39,6 +39,10 @@ pub enum Reason {
     IncompleteRecord,
     /// Not one protobuf message of the expected type.
     InvalidProtobuf,
+    /// A unit whose compressed or enveloped bytes can not be opened.
+    NotDecodable,
+    /// A unit that is far longer once it is decompressed than a unit may be.
+    DecodedTooLong,
 }
 
 impl Reason {
@@ -56,6 +60,8 @@ impl Reason {
             Self::TooManyDates => "too_many_dates",
             Self::IncompleteRecord => "incomplete_record",
             Self::InvalidProtobuf => "invalid_protobuf",
+            Self::NotDecodable => "not_decodable",
+            Self::DecodedTooLong => "decoded_too_long",
         }
     }
 }

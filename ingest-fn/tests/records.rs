@@ -10,7 +10,6 @@
     reason = "a test may fail"
 )]
 
-extern crate meshledger_ingest_fn as ingest_fn;
 
 #[path = "../../fuzz/src/checks.rs"]
 mod checks;

@@ -120,6 +120,11 @@ pub(crate) fn aws_credentials(options: &StoreOptions) -> Result<AwsCredentialPro
     Ok(builder("none", 0, options)?.build()?.credentials().clone())
 }
 
+/// A bucket that is not the archive's, to read from.
+pub(super) fn landing_bucket(bucket: &str, options: &StoreOptions) -> Result<Objects, Error> {
+    Ok(Arc::new(builder(bucket, REQUEST_RETRIES_MAX, options)?.build()?))
+}
+
 fn builder(
     bucket: &str,
     retries_max: usize,

@@ -13,7 +13,7 @@ use super::delta::Beside;
 use super::finding::{Code, Finding, Findings};
 use super::strays::REST_NOT_EXAMINED;
 use crate::background;
-use crate::error::ArchiveError;
+use crate::error::{ArchiveError, NOTHING_THERE};
 use crate::store::{LIST_PAGE_COUNT, Listed, Store};
 
 /// Event times, first and last, in microseconds.
@@ -128,7 +128,7 @@ async fn report_no_log(store: &Store, findings: &mut Findings) -> Result<(), Arc
         return Err(ArchiveError::NotAnArchive {
             url: store.url().to_owned(),
             expected: layout::commit_key(0),
-            found: "nothing there".to_owned(),
+            found: NOTHING_THERE.to_owned(),
         });
     }
     findings.push(

@@ -14,10 +14,20 @@ Examples:
   meshledger serve --archive ./audit --cluster east
   meshledger serve --archive s3://acme-audit/mesh --listen 0.0.0.0:4318 --seal-every-seconds 300
   curl -d @logs.json -H 'content-type: application/json' http://127.0.0.1:4318/v1/logs
+  curl --data-binary @access.log http://127.0.0.1:4318/v1/records
+  curl -d '{\"sql\": \"SELECT count(*) FROM mesh_events\"}' -H 'content-type: application/json' \\
+       http://127.0.0.1:4318/v1/query
 
-POST /v1/logs takes OpenTelemetry logs (OTLP/HTTP): protobuf or JSON, plain, gzip or zstd, up to
-8 MiB. It is answered once the records are in the archive; the same body again adds nothing.
-GET /healthz says ok. SIGTERM or Ctrl-C ends it when everything in hand is archived.
+POST /v1/logs     OpenTelemetry logs (OTLP/HTTP): protobuf or JSON
+POST /v1/audit    the Kubernetes audit webhook
+POST /v1/records  records of any format, one a line
+POST /v1/query    a question, as docs/query-api.md tells it
+GET  /healthz     says ok
+
+Bodies may be plain, gzip or zstd, up to 8 MiB. They are answered once their records are in the
+archive, and can be asked for at once; the same body again adds nothing, and an Idempotency-Key
+makes two bodies the same. SIGTERM or Ctrl-C ends it when everything in hand is archived. Where
+there is no archive yet, one is made.
 
 There is no TLS and no authentication: on a network, put a proxy before it that has both.")]
 pub(crate) struct Serve {
@@ -33,7 +43,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "RULES", default_value = "default", value_parser = redaction)]
     pub(crate) redaction: Rules,
     /// How often to seal, and once at the end; 0 leaves sealing to others
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) seal_every_seconds: u64,
     #[command(flatten)]
     pub(crate) key: Key,
@@ -47,7 +57,7 @@ pub(crate) struct Serve {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 1_000,
+        default_value_t = 200,
         value_parser = clap::value_parser!(u64).range(..=10_000)
     )]
     pub(crate) batch_milliseconds: u64,

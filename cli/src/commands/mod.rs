@@ -4,6 +4,7 @@ mod check_proof;
 mod generate;
 mod ingest;
 mod init;
+mod invoke;
 mod key;
 mod prove;
 mod quarantine;
@@ -27,6 +28,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Generate(args) => generate::run(args, Interrupt::listen()).await,
         Command::Ingest(args) => ingest::run(args, Interrupt::listen()).await,
         Command::Serve(args) => serve::run(args, Interrupt::listen()).await,
+        Command::Invoke(args) => or_interrupted(invoke::run(args)).await,
         Command::Seal(args) => or_interrupted(seal::run(args)).await,
         Command::Query(args) => query::run(args).await,
         Command::Verify(args) => or_interrupted(verify::run(args)).await,

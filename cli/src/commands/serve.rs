@@ -1,7 +1,8 @@
-//! `serve`: archives what is sent over HTTP.
+//! `serve`: archives what is sent over HTTP, and answers questions.
 
 use std::time::Duration;
 
+use archive::{Archive, Location};
 use ingest_fn::pipeline::SourceConfig;
 use tokio::net::TcpListener;
 
@@ -12,13 +13,10 @@ use crate::key::{self, Owner};
 use crate::output::note;
 use crate::serve::{self, Settings};
 
-/// Column `transport` of what comes this way.
-const TRANSPORT: &str = "otlp_http";
-
 /// Runs the command.
 pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
-    let archive = super::open(&args.place).await?;
     let location = super::location(&args.place)?;
+    let archive = open_or_create(&args, &location).await?;
     let owner = Owner::new(&archive, &location).await?;
     let found = owner.find(args.key.holder.as_ref()).await?;
     let trust = key::trust(args.policy.file.as_deref(), &location, Some(owner.table_id()))?;
@@ -34,7 +32,6 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     let settings = Settings {
         config: SourceConfig {
             cluster: args.cluster,
-            transport: TRANSPORT.to_owned(),
             redaction: args.redaction,
             ..SourceConfig::default()
         },
@@ -47,4 +44,22 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
             .then(|| Duration::from_secs(args.seal_every_seconds)),
     };
     serve::run(&archive, listener, settings, interrupt).await
+}
+
+/// Opens the archive; where there is nothing at all, makes one as `init` does.
+async fn open_or_create(args: &args::Serve, location: &Location) -> Result<Archive, Failure> {
+    match Archive::open(location, &super::options(location)?).await {
+        Err(e) if e.is_absence() => {
+            let init = args::Init {
+                place: args.place.clone(),
+                no_fence: false,
+                ledger: None,
+                no_ledger: false,
+                key: args.key.clone(),
+            };
+            super::init::run(init).await?;
+            super::open(&args.place).await
+        }
+        opened => Ok(opened?),
+    }
 }

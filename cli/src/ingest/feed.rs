@@ -14,13 +14,13 @@ use archive::Reader;
 use common::UnitId;
 use common::limits::DELIVERY_PARTS_BYTES_MAX;
 use ingest_fn::IngestError;
+use ingest_fn::bounded::Bounded;
 use ingest_fn::decompress;
 use ingest_fn::parts::{Part, PartReader};
 use ingest_fn::pipeline::{Delivery, DeliveryBuilder, SourceConfig};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Permit, Sender};
 
-use super::decoded::Decoded;
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::{count, counted};
@@ -74,6 +74,9 @@ impl Seen {
     }
 }
 
+/// What is said when the limit on decompressed bytes is reached.
+const LIMIT: &str = "the limit on decompressed bytes is reached; --decoded-bytes-max raises it";
+
 impl Feed {
     /// Reads to the end, to an error, or until nobody takes deliveries any more. What was read
     /// before an error is handed over.
@@ -89,7 +92,7 @@ impl Feed {
             Ok((_, decoder)) => decoder,
             Err(e) => return Ok(Some(Stopped { message: e.to_string(), is_limit: false })),
         };
-        let mut decoded = Decoded::new(decoder, self.decoded_bytes_max);
+        let mut decoded = Bounded::new(decoder, self.decoded_bytes_max, LIMIT);
         let stopped = self.deliver(&mut decoded, fed)?;
         Ok(stopped.map(|(offset_bytes, source)| {
             let read = counted(decoded.passed_bytes(), "decoded byte", "decoded bytes");

@@ -1,7 +1,6 @@
 //! Ingestion as every command uses it: one input at a time, read on one thread and stored by
 //! another, in memory that does not depend on the input's length.
 
-mod decoded;
 mod feed;
 mod summary;
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::{Archive, Reader, Remedy, Writer};
+use common::UnitId;
 use common::limits::DELIVERY_UNITS_MAX;
-use common::{Sha256Digest, UnitId};
 use ingest_fn::IngestError;
-use ingest_fn::parse::SourceFormat;
+use ingest_fn::http::{BODY_BYTES_MAX, Body, Media, Reason, Refusal};
 use ingest_fn::pipeline::{self, Delivery, DeliveryBuilder, SourceConfig, UnitBytes, UnitOutcome};
 use ingest_fn::reject;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,10 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use super::answer::{Accepted, Media, Reason, Refusal};
 use super::desk::Ticket;
-use super::limits::{BATCH_BYTES_MAX, BODY_BYTES_MAX, DELIVERIES_MAX};
-use super::request::{Export, one_line};
+use super::limits::{BATCH_BYTES_MAX, DELIVERIES_MAX};
+use super::meters::Meters;
 use crate::interrupt::Interrupt;
 use crate::output::{complain, printable};
 use host::doors;
@@ -28,42 +27,12 @@ use host::doors;
 /// A body to archive.
 #[derive(Debug)]
 pub(crate) struct Item {
-    pub(crate) media: Media,
     pub(crate) body: Body,
     pub(crate) ticket: Ticket,
+    /// When all of it was here.
+    pub(crate) arrived: Instant,
     /// The memory it takes, given back when it is dropped.
     pub(crate) _memory: OwnedSemaphorePermit,
-}
-
-/// A body as the pipeline takes it.
-#[derive(Debug)]
-pub(crate) struct Body {
-    bytes: Vec<u8>,
-    /// SHA-256 and length of the bytes as they came.
-    sha256: Sha256Digest,
-    sent_bytes: u64,
-    records: u64,
-}
-
-impl Body {
-    /// Takes a request over.
-    pub(crate) fn new(media: Media, export: Export) -> Self {
-        let Export { bytes, records } = export;
-        let sha256 = Sha256Digest::of(&bytes);
-        let sent_bytes = bytes.len() as u64;
-        let bytes = match media {
-            // A line is a record to the pipeline, and a request is one.
-            Media::Json => one_line(bytes),
-            Media::Protobuf => bytes,
-        };
-        Self { bytes, sha256, sent_bytes, records }
-    }
-
-    /// The unit that it is: that of a file with the same bytes. So a request that is sent again,
-    /// or ingested from where its sender kept it, adds nothing.
-    pub(crate) fn unit(&self) -> UnitId {
-        UnitId::of_part(UnitId::STREAM_START, self.sha256)
-    }
 }
 
 /// Archives bodies.
@@ -74,6 +43,7 @@ pub(crate) struct Batcher {
     window: Duration,
     /// Raised by each delivery; whoever seals lowers it.
     waits: Arc<AtomicBool>,
+    meters: Arc<Meters>,
 }
 
 impl Batcher {
@@ -82,9 +52,9 @@ impl Batcher {
         archive: &Archive,
         config: SourceConfig,
         window: Duration,
-        waits: Arc<AtomicBool>,
+        (waits, meters): (Arc<AtomicBool>, Arc<Meters>),
     ) -> Self {
-        Self { reader: archive.reader(), writer: archive.writer(), config, window, waits }
+        Self { reader: archive.reader(), writer: archive.writer(), config, window, waits, meters }
     }
 
     /// Works until nobody can send any more and all that came is answered. Once interrupted, it
@@ -94,13 +64,7 @@ impl Batcher {
         let slots = Arc::new(Semaphore::new(DELIVERIES_MAX));
         let mut deliveries = JoinSet::new();
         while let Some(batch) = collect(&mut items, batcher.window, &mut interrupt).await {
-            let (json, protobuf): (Vec<_>, Vec<_>) =
-                batch.into_iter().partition(|item| item.media == Media::Json);
-            // A delivery has one format.
-            for (media, batch) in [(Media::Json, json), (Media::Protobuf, protobuf)] {
-                if batch.is_empty() {
-                    continue;
-                }
+            for (media, batch) in by_media(batch) {
                 let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
                 let batcher = Arc::clone(&batcher);
                 deliveries.spawn(async move {
@@ -117,14 +81,13 @@ impl Batcher {
         let ids: Vec<UnitId> = batch.iter().map(|item| item.ticket.unit()).collect();
         let held = match self.reader.held(&ids).await {
             Ok(held) => held,
-            Err(e) => return refuse(batch, &IngestError::from(e).into()),
+            Err(e) => return self.refuse(batch, &IngestError::from(e).into()),
         };
         let mut new = Vec::new();
         for (item, held) in batch.into_iter().zip(held) {
             if held {
-                // What was rejected of it was told when it came first.
-                let accepted = Accepted { records: item.body.records, rejected: 0 };
-                item.ticket.answer(&Ok(accepted));
+                Meters::add(&self.meters.repeated, 1);
+                item.ticket.answer(&Ok(item.body.accepted_before()));
             } else {
                 new.push(item);
             }
@@ -155,29 +118,50 @@ impl Batcher {
             Ok(built) => built,
             Err(_) if !is_one => return Err(batch),
             Err(error) => {
-                refuse(batch, &error);
+                self.refuse(batch, &error);
                 return Ok(());
             }
         };
         match pipeline::store(delivery, &self.writer).await {
             Ok(_) => {
                 self.waits.store(true, Ordering::Release);
+                let oldest = batch.first().map(|item| item.arrived.elapsed()).unwrap_or_default();
+                let lag = u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX);
+                self.meters.lag_millis.store(lag, Ordering::Relaxed);
                 for (item, outcome) in batch.into_iter().zip(outcomes) {
-                    item.ticket.answer(&Ok(accepted(item.body.records, outcome)));
+                    Meters::add(&self.meters.events, outcome.events);
+                    Meters::add(&self.meters.rejects, outcome.rejects);
+                    Meters::add(&self.meters.bytes, item.body.sent_bytes);
+                    item.ticket.answer(&Ok(item.body.accepted(outcome)));
                 }
             }
-            Err(error) => refuse(batch, &error.into()),
+            Err(error) => self.refuse(batch, &error.into()),
         }
         Ok(())
     }
 
-    fn config(&self, media: Media) -> SourceConfig {
-        let format = match media {
-            Media::Json => SourceFormat::OtlpLog,
-            Media::Protobuf => SourceFormat::OtlpProtobuf,
-        };
-        SourceConfig { format, ..self.config.clone() }
+    fn refuse(&self, batch: Vec<Item>, trouble: &Trouble) {
+        Meters::add(&self.meters.failed, u64::try_from(batch.len()).unwrap_or(u64::MAX));
+        refuse(batch, trouble);
     }
+
+    fn config(&self, media: Media) -> SourceConfig {
+        let transport = media.transport().to_owned();
+        SourceConfig { format: media.format(), transport, ..self.config.clone() }
+    }
+}
+
+/// A delivery has one format.
+fn by_media(batch: Vec<Item>) -> Vec<(Media, Vec<Item>)> {
+    let mut all: Vec<(Media, Vec<Item>)> = Vec::new();
+    for item in batch {
+        let media = item.body.media;
+        match all.iter_mut().find(|(known, _)| *known == media) {
+            Some((_, items)) => items.push(item),
+            None => all.push((media, vec![item])),
+        }
+    }
+    all
 }
 
 /// What comes within the window, up to a delivery's limits; `None` at the end.
@@ -231,12 +215,6 @@ fn is_crowded(delivery: &Delivery) -> bool {
     delivery.manifest.quarantine.iter().any(|entry| entry.reasons.contains_key(reason))
 }
 
-/// A log record may hold several lines, and a request may be rejected whole.
-fn accepted(records: u64, outcome: UnitOutcome) -> Accepted {
-    let rejected = if outcome.events == 0 { records } else { outcome.rejects.min(records) };
-    Accepted { records, rejected }
-}
-
 /// Why a batch was not archived.
 struct Trouble {
     message: String,
@@ -276,28 +254,5 @@ fn refuse(batch: Vec<Item>, trouble: &Trouble) {
     };
     for item in batch {
         item.ticket.answer(&Err(refusal.clone()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_that_became_nothing_is_rejected_whole() {
-        let outcome = |events, rejects| UnitOutcome { events, rejects };
-        assert_eq!(accepted(7, outcome(7, 0)).rejected, 0);
-        assert_eq!(accepted(7, outcome(6, 1)).rejected, 1);
-        assert_eq!(accepted(7, outcome(0, 1)).rejected, 7);
-        assert_eq!(accepted(2, outcome(9, 5)).rejected, 2, "lines of a log record");
-    }
-
-    #[test]
-    fn a_body_is_the_unit_that_a_file_of_it_would_be() {
-        let text = b"{\n\"resourceLogs\":[]}\n".to_vec();
-        let body = Body::new(Media::Json, Export { bytes: text.clone(), records: 0 });
-        let of_file = UnitId::of_part(UnitId::STREAM_START, Sha256Digest::of(&text));
-        assert_eq!(body.unit(), of_file);
-        assert_eq!(body.bytes, b"{ \"resourceLogs\":[]} ");
     }
 }

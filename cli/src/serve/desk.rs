@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use common::UnitId;
 use tokio::sync::oneshot;
 
-use super::answer::{Accepted, Reason, Refusal};
+use ingest_fn::http::{Accepted, Reason, Refusal};
 
 /// What a request came to.
 pub(crate) type Answer = Result<Accepted, Refusal>;

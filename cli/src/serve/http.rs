@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common::UnitId;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -13,20 +14,20 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ingest_fn::decompress::Compression;
+use ingest_fn::http::request::{self, CODINGS};
+use ingest_fn::http::{Accepted, BODY_BYTES_MAX, Body, Head, Media, Reason, Refusal, head, route};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::answer::{Accepted, Media, Reason, Refusal};
-use super::batch::{Body, Item};
+use super::batch::Item;
 use super::desk::Desk;
 use super::limits::{
-    ACCEPT_PAUSE, BODY_BYTES_MAX, BODY_TIME, CONNECTIONS_MAX, DRAIN_BYTES_MAX, END_TIME,
-    HEAD_BYTES_MAX, HEAD_TIME, IN_HAND_BYTES_MAX, STORE_TIME, TURN_TIME,
+    ACCEPT_PAUSE, BODY_TIME, CONNECTIONS_MAX, DRAIN_BYTES_MAX, END_TIME, HEAD_BYTES_MAX, HEAD_TIME,
+    IN_HAND_BYTES_MAX, STORE_TIME, TURN_TIME,
 };
-use super::request::{self, CODINGS, Head};
 use crate::interrupt::Interrupt;
 use crate::output::complain;
 
@@ -84,24 +85,21 @@ impl Service {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let media = request::media(request.headers()).unwrap_or(Media::Json);
-        let result = match (request.method(), request.uri().path()) {
+        match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => return healthy(),
-            (&Method::POST, "/v1/logs") => self.logs(request).await,
-            (_, "/healthz") => Err(wrong_method("GET")),
-            (_, "/v1/logs") => Err(wrong_method("POST")),
-            _ => {
-                let message = "expected POST /v1/logs or GET /healthz; nothing else is here";
-                Err(Refusal::new(Reason::NotFound, message))
-            }
-        };
-        match result {
-            Ok(accepted) => response(StatusCode::OK, media, accepted.body(media)),
+            (_, "/healthz") => return refused(&wrong_method("GET"), media),
+            _ => {}
+        }
+        match self.take(request).await {
+            Ok((media, accepted)) => response(StatusCode::OK, media, accepted.body(media)),
             Err(refusal) => refused(&refusal, media),
         }
     }
 
-    async fn logs(&self, request: Request<Incoming>) -> Result<Accepted, Refusal> {
-        let head = request::head(request.headers())?;
+    async fn take(&self, request: Request<Incoming>) -> Result<(Media, Accepted), Refusal> {
+        let route = route(request.method(), request.uri().path())?;
+        let head = head(route, request.headers())?;
+        let key = request::idempotency_key(request.headers())?.map(str::to_owned);
         let mut memory = self.memory(room(head)).await?;
         let received = timeout(BODY_TIME, receive(request.into_body(), head)).await;
         let bytes = received.map_err(|_| {
@@ -110,29 +108,33 @@ impl Service {
         })??;
         let body = spawn_blocking(move || {
             let export = request::export(head, bytes)?;
-            let (records, length) = (export.records, export.bytes.len());
-            Ok((records, length, (records > 0).then(|| Body::new(head.media, export))))
+            let body = Body::new(head.media, export);
+            let unit = body.unit(None, key.as_deref());
+            Ok((body, unit))
         });
         let Ok(body) = body.await else {
             return Err(Refusal::new(Reason::Defect, "reading the body ended without an answer"));
         };
-        let (records, length, body) = body?;
-        let Some(body) = body else { return Ok(Accepted { records, rejected: 0 }) };
+        let (body, unit) = body?;
+        if body.records == 0 {
+            return Ok((head.media, body.accepted_before()));
+        }
         // What the body does not need goes back to the others.
-        let kept = memory.split(pieces(length)).unwrap_or(memory);
-        self.archive(head.media, body, kept).await
+        let kept = memory.split(pieces(body.bytes.len())).unwrap_or(memory);
+        Ok((head.media, self.archive(body, unit, kept).await?))
     }
 
     async fn archive(
         &self,
-        media: Media,
         body: Body,
+        unit: UnitId,
         memory: OwnedSemaphorePermit,
     ) -> Result<Accepted, Refusal> {
-        let (answer, ticket) = self.desk.wait(body.unit());
+        let (answer, ticket) = self.desk.wait(unit);
         if let Some(ticket) = ticket {
             // If nobody takes it, the ticket is dropped, which is an answer.
-            let _ = self.items.send(Item { media, body, ticket, _memory: memory });
+            let _ =
+                self.items.send(Item { body, ticket, arrived: Instant::now(), _memory: memory });
         }
         match timeout(STORE_TIME, answer).await {
             Ok(Ok(answer)) => answer,

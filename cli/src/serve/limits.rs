@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use common::limits::{DELIVERY_PARTS_BYTES_MAX, RECORD_BYTES_MAX};
-
-/// Largest body, in bytes, as it is sent and once it is decompressed: to the parsers a body is one
-/// record, and of a longer one nothing could be understood.
-pub(crate) const BODY_BYTES_MAX: usize = RECORD_BYTES_MAX;
+use common::limits::DELIVERY_PARTS_BYTES_MAX;
+use ingest_fn::http::BODY_BYTES_MAX;
 
 /// Bytes of a body that is too long which are still read, so that its sender sees the answer and
 /// no broken connection.
@@ -41,9 +38,6 @@ pub(crate) const TURN_TIME: Duration = Duration::from_secs(5);
 /// is not added twice.
 pub(crate) const STORE_TIME: Duration = Duration::from_secs(60);
 
-/// When a sender that was told to come back should do so, in seconds.
-pub(crate) const RETRY_SECONDS: u64 = 2;
-
 /// How long connections are waited for at the end: below the 30 s that Kubernetes gives a process
 /// before it kills it.
 pub(crate) const END_TIME: Duration = Duration::from_secs(20);
@@ -53,9 +47,6 @@ pub(crate) const DELIVERIES_MAX: usize = 2;
 
 /// Most bytes of bodies in one delivery.
 pub(crate) const BATCH_BYTES_MAX: usize = DELIVERY_PARTS_BYTES_MAX;
-
-/// Deepest nesting of messages in protobuf: what the JSON form may have takes two levels for one.
-pub(crate) const DEPTH_MAX: usize = common::limits::RECORD_DEPTH_MAX / 2;
 
 const _: () = assert!(BODY_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(2 * BODY_BYTES_MAX <= IN_HAND_BYTES_MAX);

@@ -1,19 +1,17 @@
 //! The server: OTLP/HTTP in, into the archive.
 //!
-//! `request` and `answer` are the protocol, pure; `http` the connections; `batch` makes
+//! `http` has the connections, and `ingest_fn::http` what is said over them; `batch` makes
 //! deliveries of bodies and answers them once they are stored; `seals` commits.
 //!
 //! Deliberately not here: TLS and authentication, which a proxy before it has, and every rule of
 //! the archive.
 
-mod answer;
 mod batch;
 mod desk;
 mod http;
 mod limits;
-mod request;
+mod meters;
 mod seals;
-mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,6 +29,7 @@ use crate::key::Trust;
 
 use batch::Batcher;
 use http::Service;
+use meters::Meters;
 use seals::Seals;
 
 /// How the server works.
@@ -59,9 +58,11 @@ pub(crate) async fn run(
     // Raised: a server before this one may have left something to seal.
     let waits = Arc::new(AtomicBool::new(true));
     let (sender, receiver) = mpsc::unbounded_channel();
-    let batcher = Batcher::new(archive, settings.config, settings.window, Arc::clone(&waits));
+    let meters = Arc::new(Meters::default());
+    let shared = (Arc::clone(&waits), Arc::clone(&meters));
+    let batcher = Batcher::new(archive, settings.config, settings.window, shared);
     let Settings { signer, trust, heartbeat_after, .. } = settings;
-    let seals = Seals::new(archive, signer, trust, heartbeat_after, waits);
+    let seals = Seals::new(archive, signer, trust, heartbeat_after, (waits, Arc::clone(&meters)));
     let sealing = async {
         if let Some(every) = settings.seal_every {
             seals.run(every, interrupt.clone()).await;
@@ -72,6 +73,7 @@ pub(crate) async fn run(
         Service::new(sender).run(listener, interrupt.clone()),
         batcher.run(receiver, interrupt.clone()),
         sealing,
+        meters::export(meters, interrupt.clone()),
     );
     if settings.seal_every.is_some() {
         seals.seal().await?;

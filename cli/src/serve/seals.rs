@@ -8,6 +8,7 @@ use archive::Archive;
 use maintain_fn::{Known, SealOptions, Signer};
 use tokio::sync::Mutex;
 
+use super::meters::Meters;
 use crate::commands::seal;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -27,6 +28,7 @@ pub(crate) struct Seals {
     heartbeat_after: Option<Duration>,
     /// Raised by each delivery.
     waits: Arc<AtomicBool>,
+    meters: Arc<Meters>,
     /// What earlier seals have learnt.
     known: Mutex<Known>,
 }
@@ -37,10 +39,10 @@ impl Seals {
         signer: Option<Box<dyn Signer>>,
         trust: Option<Trust>,
         heartbeat_after: Option<Duration>,
-        waits: Arc<AtomicBool>,
+        (waits, meters): (Arc<AtomicBool>, Arc<Meters>),
     ) -> Self {
         let archive = archive.clone();
-        Self { archive, signer, trust, heartbeat_after, waits, known: Mutex::default() }
+        Self { archive, signer, trust, heartbeat_after, waits, meters, known: Mutex::default() }
     }
 
     /// Seals every so often until interrupted. What fails is tried again the next time.
@@ -65,6 +67,12 @@ impl Seals {
         }
     }
 
+    fn sealed_now(&self) -> Result<(), Failure> {
+        let now_micros = u64::try_from(doors::now_micros()?).unwrap_or(0);
+        self.meters.sealed_micros.store(now_micros, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Seals what waits, if something was stored since the last time, or a heartbeat is due.
     ///
     /// # Errors
@@ -73,12 +81,15 @@ impl Seals {
         // Lowered before the inbox is listed: a delivery stored meanwhile raises it again.
         let mut known = self.known.lock().await;
         if !self.waits.swap(false, Ordering::AcqRel) && !self.is_silent(&known)? {
+            // Nothing waits, so nothing is late.
+            self.sealed_now()?;
             return Ok(());
         }
         let options =
             SealOptions { heartbeat_after: self.heartbeat_after, ..SealOptions::default() };
         match seal::seal_with(&self.archive, self.signer.as_deref(), &mut known, options).await {
             Ok(report) => {
+                self.sealed_now()?;
                 witness::ask(&self.archive, self.trust.as_ref()).await;
                 if !report.is_complete {
                     self.waits.store(true, Ordering::Release);

@@ -1,29 +1,34 @@
 //! What a sender is told, in OTLP/HTTP's words.
-//! Source: opentelemetry-proto, docs/specification.md, "OTLP/HTTP Response".
+//! Sources: opentelemetry-proto, docs/specification.md, "OTLP/HTTP Response"; Kubernetes,
+//! `apiserver/pkg/util/webhook`, which repeats what has a `Retry-After`.
 //!
 //! A sender repeats a request after 429, 502, 503 and 504 alone; so these, and only these, say
 //! that the same request may be accepted later.
 
-use hyper::StatusCode;
+use http::StatusCode;
 use serde_json::json;
 
-use super::limits::RETRY_SECONDS;
+use super::RETRY_SECONDS;
 use super::wire::Message;
 
-/// How a request is written, and so its answer.
+/// What a body is, and so how its answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Media {
-    /// `application/json`
+pub enum Media {
+    /// An OTLP request, `application/json`.
     Json,
-    /// `application/x-protobuf`
+    /// An OTLP request, `application/x-protobuf`.
     Protobuf,
+    /// What the Kubernetes API server sends to an audit webhook: a list of events, in JSON.
+    Audit,
+    /// Records, one a line.
+    Lines,
 }
 
 impl Media {
     /// The value of `Content-Type`.
-    pub(crate) const fn content_type(self) -> &'static str {
+    pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
+            Self::Json | Self::Audit | Self::Lines => "application/json",
             Self::Protobuf => "application/x-protobuf",
         }
     }
@@ -31,21 +36,25 @@ impl Media {
 
 /// A request whose records are in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Accepted {
+pub struct Accepted {
     /// Log records in it.
-    pub(crate) records: u64,
+    pub records: u64,
     /// Of these, the ones that became no event and are in quarantine.
-    pub(crate) rejected: u64,
+    pub rejected: u64,
 }
 
 impl Accepted {
-    /// The message `ExportLogsServiceResponse`.
-    pub(crate) fn body(self, media: Media) -> Vec<u8> {
+    /// The message `ExportLogsServiceResponse`, or how many records were understood.
+    pub fn body(self, media: Media) -> Vec<u8> {
         let Self { records, rejected } = self;
+        if matches!(media, Media::Audit | Media::Lines) {
+            let accepted = records.saturating_sub(rejected);
+            return json!({"accepted": accepted, "quarantined": rejected}).to_string().into_bytes();
+        }
         if rejected == 0 {
             return match media {
-                Media::Json => b"{}".to_vec(),
                 Media::Protobuf => Vec::new(),
+                _ => b"{}".to_vec(),
             };
         }
         let message = format!(
@@ -53,7 +62,7 @@ impl Accepted {
              mesh_quarantine, with the reason"
         );
         match media {
-            Media::Json => {
+            Media::Json | Media::Audit | Media::Lines => {
                 let partial =
                     json!({"rejectedLogRecords": rejected.to_string(), "errorMessage": message});
                 json!({"partialSuccess": partial}).to_string().into_bytes()
@@ -68,7 +77,7 @@ impl Accepted {
 
 /// Why nothing of a request was archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// There is nothing at this path.
     NotFound,
     /// The path is right and the method is not.
@@ -79,6 +88,8 @@ pub(crate) enum Reason {
     TooLarge,
     /// A media type or coding that is not known.
     Unsupported,
+    /// Nobody who may send.
+    Unauthenticated,
     /// More is in hand than memory allows.
     TooMany,
     /// The archive can not be written now, or the sender is too slow.
@@ -89,25 +100,28 @@ pub(crate) enum Reason {
 
 /// A request that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) reason: Reason,
+pub struct Refusal {
+    /// The kind of it.
+    pub reason: Reason,
     /// What was expected, found, and what to do.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl Refusal {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+    /// A refusal with a sentence that says what was expected, found, and what to do.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 
     /// The status of the answer.
-    pub(crate) const fn status(&self) -> StatusCode {
+    pub const fn status(&self) -> StatusCode {
         match self.reason {
             Reason::NotFound => StatusCode::NOT_FOUND,
             Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
             Reason::Malformed => StatusCode::BAD_REQUEST,
             Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Reason::Unauthenticated => StatusCode::UNAUTHORIZED,
             Reason::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Reason::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Reason::Defect => StatusCode::INTERNAL_SERVER_ERROR,
@@ -115,7 +129,7 @@ impl Refusal {
     }
 
     /// When to come back, in seconds; `None` if the same request will never be accepted.
-    pub(crate) fn retry_seconds(&self) -> Option<u64> {
+    pub fn retry_seconds(&self) -> Option<u64> {
         matches!(self.reason, Reason::TooMany | Reason::Unavailable).then_some(RETRY_SECONDS)
     }
 
@@ -125,6 +139,7 @@ impl Refusal {
             Reason::NotFound => 5,
             Reason::Method | Reason::Unsupported => 12,
             Reason::Malformed | Reason::TooLarge => 3,
+            Reason::Unauthenticated => 16,
             Reason::TooMany => 8,
             Reason::Unavailable => 14,
             Reason::Defect => 13,
@@ -132,9 +147,9 @@ impl Refusal {
     }
 
     /// The message `google.rpc.Status`.
-    pub(crate) fn body(&self, media: Media) -> Vec<u8> {
+    pub fn body(&self, media: Media) -> Vec<u8> {
         match media {
-            Media::Json => {
+            Media::Json | Media::Audit | Media::Lines => {
                 json!({"code": self.code(), "message": self.message}).to_string().into_bytes()
             }
             Media::Protobuf => {
@@ -178,6 +193,7 @@ mod tests {
             Reason::Malformed,
             Reason::TooLarge,
             Reason::Unsupported,
+            Reason::Unauthenticated,
             Reason::TooMany,
             Reason::Unavailable,
             Reason::Defect,

@@ -2,7 +2,7 @@
 //! what it says it is. What a request means is for `ingest-fn` to say.
 //! Source: opentelemetry-proto, collector/logs/v1, logs/v1, common/v1, resource/v1.
 
-use super::limits::DEPTH_MAX;
+use super::DEPTH_MAX;
 
 /// A message that is being written, field by field.
 #[derive(Debug, Default)]
@@ -167,7 +167,7 @@ impl Walk {
 }
 
 /// A field: number, wire type, contents if it has a length, and what follows.
-fn field(bytes: &[u8]) -> Option<(u64, u8, &[u8], &[u8])> {
+pub(crate) fn field(bytes: &[u8]) -> Option<(u64, u8, &[u8], &[u8])> {
     let (tag, rest) = varint(bytes)?;
     let (number, wire) = (tag >> 3, tag.to_le_bytes()[0] & 7);
     let (value, rest) = match wire {
@@ -183,6 +183,7 @@ fn field(bytes: &[u8]) -> Option<(u64, u8, &[u8], &[u8])> {
     (number > 0).then_some((number, wire, value, rest))
 }
 
+/// A number and what follows.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (i, &byte) in bytes.iter().take(10).enumerate() {

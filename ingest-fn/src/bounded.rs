@@ -4,29 +4,28 @@ use std::io::{self, Read};
 
 /// Passes decoded bytes on until a limit. Once reading failed it fails for good: a decoder that
 /// is asked again after an error could pretend that the stream had ended well.
-pub(crate) struct Decoded<R> {
+pub struct Bounded<R> {
     inner: R,
     bytes_max: u64,
+    /// What is said when the limit is reached.
+    too_long: &'static str,
     bytes: u64,
     failed: Option<(io::ErrorKind, String)>,
 }
 
-/// Message of the error when the limit is reached.
-const LIMIT: &str = "the limit on decompressed bytes is reached; --decoded-bytes-max raises it";
-
-impl<R: Read> Decoded<R> {
-    /// Passes at most `bytes_max` bytes on.
-    pub(crate) fn new(inner: R, bytes_max: u64) -> Self {
-        Self { inner, bytes_max, bytes: 0, failed: None }
+impl<R: Read> Bounded<R> {
+    /// Passes at most `bytes_max` bytes on; `too_long` is the error's text if there are more.
+    pub fn new(inner: R, bytes_max: u64, too_long: &'static str) -> Self {
+        Self { inner, bytes_max, too_long, bytes: 0, failed: None }
     }
 
     /// Bytes passed on so far.
-    pub(crate) const fn passed_bytes(&self) -> u64 {
+    pub const fn passed_bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Whether the limit ended it.
-    pub(crate) fn limit_reached(&self) -> bool {
+    pub fn limit_reached(&self) -> bool {
         self.failed.as_ref().is_some_and(|(kind, _)| *kind == io::ErrorKind::FileTooLarge)
     }
 
@@ -36,7 +35,7 @@ impl<R: Read> Decoded<R> {
     }
 }
 
-impl<R: Read> Read for Decoded<R> {
+impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some((kind, message)) = &self.failed {
             return Err(io::Error::new(*kind, message.clone()));
@@ -46,7 +45,7 @@ impl<R: Read> Read for Decoded<R> {
             // Only a stream that goes on is too long.
             return match self.inner.read(&mut [0])? {
                 0 => Ok(0),
-                _ => Err(self.fail(io::ErrorKind::FileTooLarge, LIMIT.to_owned())),
+                _ => Err(self.fail(io::ErrorKind::FileTooLarge, self.too_long.to_owned())),
             };
         }
         let wanted = left.min(buf.len());
@@ -68,14 +67,14 @@ mod tests {
     #[test]
     fn a_stream_of_exactly_the_limit_passes_and_one_byte_more_fails_for_good() {
         let mut all = Vec::new();
-        let mut exact = Decoded::new(&b"12345"[..], 5);
+        let mut exact = Bounded::new(&b"12345"[..], 5, "long");
         exact.read_to_end(&mut all).unwrap();
         assert_eq!(
             (all.as_slice(), exact.passed_bytes(), exact.limit_reached()),
             (&b"12345"[..], 5, false)
         );
 
-        let mut longer = Decoded::new(&b"123456"[..], 5);
+        let mut longer = Bounded::new(&b"123456"[..], 5, "long");
         let mut some = Vec::new();
         assert!(longer.read_to_end(&mut some).is_err());
         assert_eq!((some.as_slice(), longer.limit_reached()), (&b"12345"[..], true));
@@ -93,7 +92,7 @@ mod tests {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "corrupt"))
             }
         }
-        let mut decoded = Decoded::new(Once(false), 5);
+        let mut decoded = Bounded::new(Once(false), 5, "long");
         for _ in 0..3 {
             assert_eq!(decoded.read(&mut [0; 4]).unwrap_err().to_string(), "corrupt");
         }

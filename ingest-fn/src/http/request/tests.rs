@@ -2,7 +2,7 @@ use std::io::Write;
 
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 
 use super::*;
 
@@ -25,13 +25,16 @@ const GZIP: Head = Head { coding: Compression::Gzip, ..JSON };
 
 #[test]
 fn a_head_is_read_as_http_writes_it() {
-    let found = head(&headers(&[
-        (CONTENT_TYPE, "Application/JSON; charset=utf-8"),
-        (CONTENT_ENCODING, "GZIP"),
-        (CONTENT_LENGTH, "17"),
-    ]));
+    let found = head(
+        Route::Logs,
+        &headers(&[
+            (CONTENT_TYPE, "Application/JSON; charset=utf-8"),
+            (CONTENT_ENCODING, "GZIP"),
+            (CONTENT_LENGTH, "17"),
+        ]),
+    );
     assert_eq!(found, Ok(Head { length: Some(17), ..GZIP }));
-    let found = head(&headers(&[(CONTENT_TYPE, "application/x-protobuf")])).unwrap();
+    let found = head(Route::Logs, &headers(&[(CONTENT_TYPE, "application/x-protobuf")])).unwrap();
     assert_eq!((found.media, found.coding), (Media::Protobuf, Compression::None));
 }
 
@@ -50,7 +53,7 @@ fn other_types_and_codings_are_unsupported() {
             (CONTENT_ENCODING, "gzip"),
         ],
     ] {
-        let refusal = head(&headers(pairs)).unwrap_err();
+        let refusal = head(Route::Logs, &headers(pairs)).unwrap_err();
         assert_eq!(refusal.reason, Reason::Unsupported, "{pairs:?}");
     }
 }
@@ -113,4 +116,52 @@ fn bodies_are_decompressed_within_the_limit() {
 #[test]
 fn a_request_becomes_one_line_of_the_same_length() {
     assert_eq!(one_line(b"{\r\n \"a\": \"\\n\"\n}\n".to_vec()), b"{   \"a\": \"\\n\" } ");
+}
+
+#[test]
+fn each_path_takes_its_own() {
+    let of = |route, pairs: &[(HeaderName, &'static str)]| head(route, &headers(pairs));
+    let json = [(CONTENT_TYPE, "application/json")];
+    assert_eq!(of(Route::Audit, &json).unwrap().media, Media::Audit);
+    assert_eq!(of(Route::Audit, &[]).unwrap_err().reason, Reason::Unsupported);
+    for pairs in [&[][..], &json, &[(CONTENT_TYPE, "text/plain")]] {
+        assert_eq!(of(Route::Records, pairs).unwrap().media, Media::Lines);
+    }
+    assert_eq!(route(&Method::POST, "/v1/audit").unwrap(), Route::Audit);
+    assert_eq!(route(&Method::GET, "/v1/audit").unwrap_err().reason, Reason::Method);
+    assert_eq!(route(&Method::POST, "/v1/audit/").unwrap_err().reason, Reason::NotFound);
+}
+
+#[test]
+fn events_of_a_webhook_are_counted() {
+    let audit = Head { media: Media::Audit, ..JSON };
+    let count = |text: &str| export(audit, text.as_bytes().to_vec()).map(|export| export.records);
+    assert_eq!(count(r#"{"kind":"EventList","items":[{},{"a":[]}]}"#), Ok(2));
+    assert_eq!(count(r#"{"kind":"EventList"}"#), Ok(0));
+    assert_eq!(count(r#"{"kind":"Event","auditID":"1"}"#), Ok(1));
+    for wrong in
+        ["", "[]", "{}", r#"{"kind":"PodList","items":[]}"#, r#"{"kind":"EventList","items":7}"#]
+    {
+        assert_eq!(count(wrong).unwrap_err().reason, Reason::Malformed, "{wrong}");
+    }
+}
+
+#[test]
+fn lines_are_counted_as_they_are() {
+    let lines = Head { media: Media::Lines, ..JSON };
+    let text = b"{}\n\n \r\nx\xff".to_vec();
+    let found = export(lines, text.clone()).unwrap();
+    assert_eq!((found.records, found.bytes), (2, text));
+}
+
+#[test]
+fn an_idempotency_key_is_one_text() {
+    let key = |values: &[&'static str]| {
+        let pairs: Vec<_> = values.iter().map(|value| (IDEMPOTENCY_KEY, *value)).collect();
+        idempotency_key(&headers(&pairs)).map(|key| key.map(str::to_owned))
+    };
+    assert_eq!(key(&[]), Ok(None));
+    assert_eq!(key(&["7f-1"]), Ok(Some("7f-1".to_owned())));
+    assert_eq!(key(&[""]).unwrap_err().reason, Reason::Malformed);
+    assert_eq!(key(&["a", "b"]).unwrap_err().reason, Reason::Malformed);
 }

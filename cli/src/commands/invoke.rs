@@ -1,0 +1,96 @@
+//! `invoke`: runs a function on one event.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use archive::{Archive, Landing};
+use host::doors;
+use ingest_fn::deliver::{Deliverer, Doors, Reading};
+use ingest_fn::handler::{FirehoseResult, Handler};
+use ingest_fn::http::auth::Doorkeeper;
+
+use crate::args::{Function, Invoke};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{self, note, printable};
+
+/// Longest event, in bytes: what AWS gives a function at once, and room.
+const EVENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Runs the command.
+pub(crate) async fn run(args: Invoke) -> Outcome {
+    let event = read(&args.event, EVENT_BYTES_MAX)?;
+    let archive = super::open(&args.place).await?;
+    match args.function {
+        Function::Ingest => ingest(&archive, &args, event).await,
+        Function::Query | Function::Maintain => Err(Failure::usage("not there yet")),
+    }
+}
+
+async fn ingest(archive: &Archive, args: &Invoke, event: String) -> Outcome {
+    let handler = handler(archive, args)?;
+    let time = Duration::from_secs(args.timeout_seconds);
+    let (json, report, exit) = match handler.answer(event.into(), time).await {
+        Ok(answer) if answer.report.items_failed == 0 => (answer.json, answer.report, Exit::Ok),
+        Ok(answer) => (answer.json, answer.report, Exit::Storage),
+        Err(error) => {
+            return Err(Failure::new(Exit::Input, format!("{}: {error}", error.kind())));
+        }
+    };
+    let mut out = output::stdout();
+    out.write_all(&json)?;
+    writeln!(out)?;
+    out.flush()?;
+    note(&format!(
+        "{} events and {} rejects of {} items in {} deliveries, {} of them there before.",
+        report.events, report.rejects, report.items, report.deliveries, report.deliveries_repeated
+    ));
+    if let Some(trouble) = report.trouble {
+        note(&format!(
+            "{} items have to come again: {}",
+            report.items_failed,
+            printable(&trouble, false)
+        ));
+    }
+    Ok(exit)
+}
+
+fn handler(archive: &Archive, args: &Invoke) -> Result<Handler, Failure> {
+    let location = super::location(&args.place)?;
+    let options = super::options(&location)?;
+    let landing =
+        args.landing.as_deref().map(|places| Landing::new(places, &options)).transpose()?;
+    let sources = match &args.sources {
+        Some(path) => read(path, EVENT_BYTES_MAX)?
+            .parse()
+            .map_err(|e| Failure::usage(format!("--sources: expected {e}")))?,
+        None => Default::default(),
+    };
+    let doors = Doors {
+        now_micros: || doors::now_micros().map_err(|e| e.to_string()),
+        row_seed: || doors::row_seed().map_err(|e| e.to_string()),
+    };
+    let reading = Reading { sources, redaction: args.redaction.clone() };
+    let memory = args.memory_megabytes.saturating_mul(1024 * 1024);
+    Ok(Handler {
+        deliverer: Deliverer::new(archive.writer(), landing, reading, doors, memory),
+        // Whoever may run this may send; an event that says who sends is believed.
+        door: Doorkeeper::open_to_all(),
+        firehose: FirehoseResult::Dropped,
+    })
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {
+    let name = printable(&path.to_string_lossy(), false);
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Input, format!("{name}: {}", crate::input::reason(&e)))
+    };
+    let mut text = String::new();
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(failed)?)
+    };
+    input.take(bytes_max).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
