@@ -3,6 +3,7 @@
 
 mod load;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,10 +99,6 @@ pub struct Deadline(Instant);
 /// Time kept for the answer itself, and for what a busy machine takes.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// Bytes a second that are surely archived, to say beforehand if there is time for a delivery:
-/// a tenth of what a whole processor does.
-const BYTES_PER_SECOND: u64 = 2_000_000;
-
 impl Deadline {
     /// So long from now.
     pub fn within(time: Duration) -> Self {
@@ -113,21 +110,18 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now()).saturating_sub(MARGIN)
     }
 
-    /// Whether there is time to archive so many bytes, by what is known of this run: `pace` is the
-    /// slowest so far, in bytes a second.
+    /// Whether there is time to archive so many bytes, by what is known of this event: `pace` is
+    /// the slowest so far, in bytes a second. The first delivery is always tried, or nothing would
+    /// ever be done where time is short.
     fn permits(self, bytes: usize, pace: Option<u64>) -> bool {
+        let left = self.left();
+        let Some(pace) = pace else { return !left.is_zero() };
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         // Twice what it took before: the next may be slower.
-        let pace = pace.map_or(BYTES_PER_SECOND, |pace| pace / 2).max(1);
-        let needed = Duration::from_millis(bytes.saturating_mul(1_000) / pace);
-        let left = self.left();
-        !left.is_zero() && (left > needed || needed > WHOLE)
+        let needed = Duration::from_millis(bytes.saturating_mul(2_000) / pace.max(1));
+        left > needed
     }
 }
-
-/// What would never fit is tried all the same: it is cut off by the time limit, not put off for
-/// ever.
-const WHOLE: Duration = Duration::from_secs(600);
 
 /// A unit whose bytes are at hand.
 struct Loaded {
@@ -514,9 +508,13 @@ impl Deliverer {
 /// A unit that came by message, opened; or kept as it is, with the reason.
 fn opened(item: usize, id: UnitId, bytes: Vec<u8>, source: &Source) -> Loaded {
     let decoded = match crate::payload::decode_as(&bytes, source.format) {
-        Ok(decoded) => decoded.bytes.into_owned(),
+        Ok(decoded) => match decoded.bytes {
+            Cow::Owned(decoded) => Some(decoded),
+            Cow::Borrowed(_) => None,
+        },
         Err(reject) => return unread(item, id, bytes, reject),
     };
+    let decoded = decoded.unwrap_or(bytes);
     let sha256 = Sha256Digest::of(&decoded);
     let sent_bytes = u64::try_from(decoded.len()).unwrap_or(u64::MAX);
     Loaded {

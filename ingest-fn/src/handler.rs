@@ -5,6 +5,7 @@ mod url;
 
 use std::time::Duration;
 
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -193,22 +194,17 @@ struct Transformed<'a> {
     data: Option<&'a str>,
 }
 
-/// What streams and queues are answered.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failures<'a> {
-    batch_item_failures: Vec<Failure<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failure<'a> {
-    item_identifier: &'a str,
-}
-
+/// What streams and queues are answered, and Kafka for want of anything else.
 fn failures<'a>(handles: impl Iterator<Item = &'a String>) -> Vec<u8> {
-    let failures = handles.map(|handle| Failure { item_identifier: handle }).collect();
-    serde_json::to_vec(&Failures { batch_item_failures: failures }).unwrap_or_default()
+    let mut answer = SqsBatchResponse::default();
+    answer.batch_item_failures = handles
+        .map(|handle| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier.clone_from(handle);
+            failure
+        })
+        .collect();
+    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
 fn report(transport: &'static str, delivered: &Delivered, oldest_micros: Option<i64>) -> Report {

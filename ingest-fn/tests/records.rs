@@ -10,7 +10,6 @@
     reason = "a test may fail"
 )]
 
-
 #[path = "../../fuzz/src/checks.rs"]
 mod checks;
 #[path = "records/come_back.rs"]

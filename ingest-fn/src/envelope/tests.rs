@@ -319,6 +319,11 @@ fn a_request_knows_who_sends_it() {
     assert_eq!(found.headers.get("content-type").unwrap(), "text/plain");
     assert_eq!(found.body.as_deref(), Some(&b"x"[..]));
     assert_eq!(found.caller.as_deref(), Some("arn:aws:iam::1:user/a"));
+    let role = |session: &str| json!({"iam": {"userArn": format!("arn:aws:sts::1:assumed-role/shipper/{session}")}});
+    for session in ["pod-1", "pod-2"] {
+        let caller = request(role(session), "x", false).caller;
+        assert_eq!(caller.as_deref(), Some("arn:aws:sts::1:assumed-role/shipper"));
+    }
     let jwt = json!({"jwt": {"claims": {"sub": "s", "iss": "i"}, "scopes": null}});
     assert_eq!(request(jwt, "eA==", true).caller.as_deref(), Some("jwt:i:s"));
     let nobody = request(Value::Null, "eA==", true);

@@ -117,5 +117,13 @@ fn caller(authorizer: Authorizer<'_>) -> Option<String> {
         let issuer = jwt.claims.remove("iss").unwrap_or_default();
         Some(format!("jwt:{issuer}:{}", jwt.claims.remove("sub")?))
     });
-    iam.map(Cow::into_owned).filter(|arn| !arn.is_empty()).or(subject)
+    iam.map(|arn| without_session(&arn)).filter(|arn| !arn.is_empty()).or(subject)
+}
+
+/// A role's name without that of its session, which is another each time.
+fn without_session(arn: &str) -> String {
+    match arn.rsplit_once('/') {
+        Some((role, _)) if role.contains(":assumed-role/") => role.to_owned(),
+        _ => arn.to_owned(),
+    }
 }

@@ -478,3 +478,82 @@ async fn an_audit_webhook_and_otlp_are_read_as_what_they_are() {
     assert_eq!(rejected, (waiting.rejects > 0).then(|| json!(waiting.rejects.to_string())));
     assert_eq!(waiting.events + waiting.rejects, 4);
 }
+
+/// An event of each carrier, and how many events are in it.
+async fn one_of_each(scene: &Scene) -> Vec<(&'static str, Value, u64)> {
+    let tag = scene.put("landed.gz", gzip(&lines(0..6))).await;
+    let other = scene.put("other", lines(6..9)).await;
+    let payload = json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "/g",
+        "logStream": "s", "subscriptionFilters": ["f"],
+        "logEvents": [{"id": "1", "timestamp": 1_793_614_531_000_i64, "message": line(1)}]});
+    let kafka = json!({"eventSource": "aws:kafka", "eventSourceArn": "c", "records": {"t-0": [
+        {"topic": "t", "partition": 0, "offset": 1, "value": STANDARD.encode(lines(0..4))}]}});
+    let straight: Value = serde_json::from_str(&notice("other", &other)).unwrap();
+    vec![
+        ("kinesis", kinesis(&[(1, &lines(0..3)), (2, &[&lines(3..4)[..], b"odd\n"].concat())]), 4),
+        ("sqs", queue(&[("a", line(1)), ("b", line(2))]), 2),
+        (
+            "s3 by sqs",
+            queue(&[("1", notice("landed.gz", &tag)), ("2", notice("other", &other))]),
+            9,
+        ),
+        ("s3", straight, 3),
+        ("firehose", firehose(&[("r", &lines(0..2))]), 2),
+        (
+            "logs",
+            json!({"awslogs": {"data": STANDARD.encode(gzip(payload.to_string().as_bytes()))}}),
+            1,
+        ),
+        ("kafka", kafka, 4),
+        ("http", post("/v1/records", &[KNOWN], &lines(0..5)), 5),
+    ]
+}
+
+/// Whether whoever brought an event would bring it again.
+fn comes_again(answer: Result<Answer, EventError>) -> bool {
+    let Ok(answer) = answer else { return true };
+    let json: Value = serde_json::from_slice(&answer.json).unwrap();
+    let failed = json["batchItemFailures"].as_array().is_some_and(|all| !all.is_empty());
+    let told = json["records"].as_array().into_iter().flatten();
+    let is_processed = told.into_iter().all(|record| record["result"] != "ProcessingFailed");
+    failed || !is_processed || json["statusCode"].as_u64().is_some_and(|status| status != 200)
+}
+
+#[tokio::test]
+async fn whatever_write_of_whatever_carrier_is_lost_each_thing_is_there_once() {
+    let carriers = one_of_each(&Scene::new().await).await.len();
+    let mut tried = 0;
+    for carrier in 0..carriers {
+        let counting = Scene::new().await;
+        let (_, event, _) = one_of_each(&counting).await.swap_remove(carrier);
+        let fault = Fault::none();
+        let handler = counting.handler_over(&counting.archive.with_fault(&fault), 512);
+        assert!(!comes_again(handler.answer(event.to_string().into(), LONG).await));
+        let expected = counting.waiting();
+        for at in 0..fault.writes() {
+            for lost in [Lost::Request, Lost::Reply] {
+                for then in [Then::Heal, Then::Crash] {
+                    let scene = Scene::new().await;
+                    let (name, event, events) = one_of_each(&scene).await.swap_remove(carrier);
+                    let fault = Fault::at_write(at, lost, then);
+                    let handler = scene.handler_over(&scene.archive.with_fault(&fault), 512);
+                    let what = format!("{name}, write {at}, {lost:?} lost, then {then:?}");
+                    let again = comes_again(handler.answer(event.to_string().into(), LONG).await);
+                    if !again {
+                        assert_eq!(scene.waiting(), expected, "acknowledged: {what}");
+                    }
+                    // It is repaired; what comes again, and what comes twice, is there once.
+                    fault.heal();
+                    for _ in 0..2 {
+                        let answered = handler.answer(event.to_string().into(), LONG).await;
+                        assert!(!comes_again(answered), "{what}");
+                    }
+                    assert_eq!(scene.waiting(), expected, "{what}");
+                    assert_eq!(expected.events, events, "{what}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried >= carriers * 8, "a file and a manifest each, four ways: {tried}");
+}
