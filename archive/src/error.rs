@@ -148,6 +148,18 @@ pub enum ArchiveError {
         /// Digest of the bytes stored.
         found: Sha256Digest,
     },
+    /// A version that was asked for and is not there, or not yet covered by what is signed.
+    #[error("{url} has no version {asked} to answer from: {known} {latest}; ask for one up to it")]
+    NoVersion {
+        /// The archive.
+        url: String,
+        /// The version asked for.
+        asked: u64,
+        /// What the latest one is.
+        known: &'static str,
+        /// The latest there is.
+        latest: u64,
+    },
     /// A version is absent although a later one is there.
     #[error(
         "{url}: commit of version {missing} is missing while version {next} is there; the log must \
@@ -242,7 +254,11 @@ impl ArchiveError {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Store { .. } | Self::Unknown { .. } | Self::Task { .. } => Remedy::Retry,
-            Self::Key { .. } | Self::Parquet(_) | Self::Arrow(_) | Self::Json(_) => Remedy::Reject,
+            Self::Key { .. }
+            | Self::NoVersion { .. }
+            | Self::Parquet(_)
+            | Self::Arrow(_)
+            | Self::Json(_) => Remedy::Reject,
             Self::Location { .. }
             | Self::NotAnArchive { .. }
             | Self::Refused { .. }

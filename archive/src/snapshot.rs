@@ -118,7 +118,7 @@ impl Reader {
         let empty = Log::default();
         let known = previous.map_or(&empty, |snapshot| &snapshot.log);
         if mode == Mode::Strict {
-            if let Some(mut snapshot) = self.strict(previous).await? {
+            if let Some(mut snapshot) = self.strict(previous, None).await? {
                 snapshot.log = known.clone();
                 return Ok(snapshot);
             }
@@ -142,6 +142,42 @@ impl Reader {
         snapshot.unreadable_manifests = unreadable;
         snapshot.add_waiting(&waiting, &cache.held);
         Ok(snapshot)
+    }
+
+    /// A view of the archive as it was when this version was its latest: nothing of the inbox,
+    /// and in mode strict what the signed checkpoint covers of it. Of the log only what
+    /// `previous` lacks is read, and nothing behind that version.
+    ///
+    /// # Errors
+    /// [`ArchiveError::NoVersion`] if there is no such version, or, in mode strict, the checkpoint
+    /// does not cover it; as [`Self::snapshot_from`] else.
+    pub async fn snapshot_at(
+        &self,
+        previous: Option<&Snapshot>,
+        mode: Mode,
+        version: u64,
+    ) -> Result<Snapshot, ArchiveError> {
+        let empty = Log::default();
+        let known = previous.map_or(&empty, |snapshot| &snapshot.log);
+        if mode == Mode::Strict
+            && let Some(mut snapshot) = self.strict(previous, Some(version)).await?
+        {
+            snapshot.log = known.clone();
+            return Ok(snapshot);
+        }
+        let end = version.saturating_add(1);
+        let log = if known.next_version() >= end {
+            known.prefix(end)
+        } else {
+            Log::load_before(&self.places.archive, known, end).await?
+        };
+        match log.version() {
+            Some(latest) if latest < version => {
+                let url = self.places.archive.url().to_owned();
+                Err(ArchiveError::NoVersion { url, asked: version, known: "its latest is", latest })
+            }
+            _ => self.sealed(log, mode),
+        }
     }
 
     /// The manifests of the inbox in ascending order of delivery id, and what is no manifest.

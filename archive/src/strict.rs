@@ -84,21 +84,30 @@ fn wrong(object: String, expected: impl ToString, found: impl ToString) -> Archi
 }
 
 impl Reader {
-    /// What is sealed, by the checkpoint; `None` if the archive has no ledger.
+    /// What is sealed, by the checkpoint, up to a version, or all of it; `None` if the archive has
+    /// no ledger.
     pub(crate) async fn strict(
         &self,
         previous: Option<&Snapshot>,
+        at: Option<u64>,
     ) -> Result<Option<Snapshot>, ArchiveError> {
         let Some((head, mut through)) = self.head().await? else { return Ok(None) };
-        let (tail, ignored) = futures::try_join!(self.tail(&head), self.ignored(head.size))?;
+        let (latest, asked) = (through.version, at.unwrap_or(through.version));
+        if asked > latest {
+            let (url, known) =
+                (self.store().url().to_owned(), "the signed checkpoint covers up to");
+            return Err(ArchiveError::NoVersion { url, asked, known, latest });
+        }
+        let end = asked.saturating_add(1);
+        let (tail, ignored) = futures::try_join!(self.tail(&head, end), self.ignored(head.size))?;
         (through.unsealed_commits_ignored, through.unsealed_manifests_ignored) = ignored;
         let Tail { mut tree, vouched } = tail;
         through.delta_checkpoint = vouched.map(|base| base.version);
         let from = vouched.map_or(0, |base| base.version + 1);
-        self.authenticate(&mut tree, from..head.size).await?;
+        self.authenticate(&mut tree, from..end).await?;
         let known =
             previous.and_then(|snapshot| snapshot.authentic.as_ref().map(|a| (a, snapshot)));
-        let commits = self.commits(&tree, from..head.size, known.map(|(known, _)| &**known));
+        let commits = self.commits(&tree, from..end, known.map(|(known, _)| &**known));
         let (base, commits) = futures::try_join!(self.base(vouched, known), commits)?;
         let (mut table_id, files, quarantine) = base.unwrap_or_default();
         if let Some(id) = commits.first().and_then(|first| first.commit.table_id.clone()) {
@@ -108,7 +117,7 @@ impl Reader {
             let object = self.store().object_url(CHECKPOINT_KEY);
             return Err(wrong(object, format!("a ledger of table {table_id}"), head.origin));
         }
-        let mut snapshot = Snapshot::of_commits(through.version, &table_id, files, quarantine);
+        let mut snapshot = Snapshot::of_commits(asked, &table_id, files, quarantine);
         snapshot.add_commits(&commits);
         let authentic = Authentic { through, base: vouched, table_id, commits };
         snapshot.authentic = Some(Arc::new(authentic));
@@ -191,10 +200,12 @@ impl Reader {
             .await
     }
 
-    /// The end of the tree, and the last Delta checkpoint that its entries vouch for.
-    async fn tail(&self, head: &Checkpoint) -> Result<Tail, ArchiveError> {
+    /// The end of the tree, and the last Delta checkpoint of a version before `end` that the
+    /// entries around it vouch for.
+    async fn tail(&self, head: &Checkpoint, end: u64) -> Result<Tail, ArchiveError> {
         let width = u64::from(WIDTH);
-        let bundles: Vec<Tile> = Tile::between(Of::Entries, 0, head.size).collect();
+        let bundles = Tile::between(Of::Entries, 0, head.size);
+        let bundles: Vec<Tile> = bundles.filter(|tile| tile.index * width < end).collect();
         let searched = usize::try_from(BUNDLES_SEARCHED).unwrap_or(usize::MAX);
         let bundles = bundles[bundles.len().saturating_sub(searched)..].to_vec();
         // Everything whose place follows from the size is read at once.
@@ -216,22 +227,24 @@ impl Reader {
         let tree = tree.map_err(|e| wrong(place.to_owned(), "tiles under the checkpoint", e))?;
         let mut tree = Tree { tiles: tree, read };
         let first = bundles.first().map_or(0, |bundle| bundle.index * width);
-        self.authenticate(&mut tree, first..head.size).await?;
+        let behind = bundles.last().map_or(0, |last| last.index * width + u64::from(last.width));
+        self.authenticate(&mut tree, first..behind).await?;
         let mut vouched = None;
         for bundle in bundles {
             let bytes = tree.read.get(&bundle).cloned().unwrap_or_default();
-            vouched = self.vouched(&mut tree, bundle, &bytes)?.or(vouched);
+            vouched = self.vouched(&mut tree, bundle, &bytes, end)?.or(vouched);
         }
         Ok(Tail { tree, vouched })
     }
 
-    /// The last Delta checkpoint that the entries of a bundle vouch for; each entry must be the
-    /// leaf that the tree has.
+    /// The last Delta checkpoint of a version before `end` that the entries of a bundle vouch for;
+    /// each entry must be the leaf that the tree has.
     fn vouched(
         &self,
         tree: &mut Tree,
         bundle: Tile,
         bytes: &[u8],
+        end: u64,
     ) -> Result<Option<Base>, ArchiveError> {
         let object = || self.store().object_url(&layout::tile_key(bundle));
         let entries =
@@ -246,7 +259,9 @@ impl Reader {
             let entry = std::str::from_utf8(entry).map_err(|e| e.to_string());
             let entry = entry.and_then(|text| Entry::parse(text).map_err(|e| e.to_string()));
             let entry = entry.map_err(|e| wrong(object(), "an entry of this format", e))?;
-            if let Some((of, sha256)) = entry.delta_checkpoint.filter(|(of, _)| *of < version) {
+            if let Some((of, sha256)) =
+                entry.delta_checkpoint.filter(|(of, _)| *of < version.min(end))
+            {
                 vouched = Some(Base { version: of, sha256 });
             }
         }

@@ -111,3 +111,44 @@ async fn held_units_are_found_through_runs_and_through_manifests() {
     assert_eq!(held, [true; 18]);
     assert_eq!(archive.reader().held(&[unit_id("z")]).await.unwrap(), [false]);
 }
+
+#[tokio::test]
+async fn a_snapshot_of_an_earlier_version_leaves_out_what_came_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sample::create(folder.path()).await.unwrap();
+    for name in ["a", "b", "c"] {
+        let one = delivery(&[unit(name, 1, u64::from(name == "b"))], 1).unwrap();
+        ingest(&archive, &one).await.unwrap();
+        let _ = sample::seal(&archive, &[&one]).await.unwrap();
+    }
+    ingest(&archive, &delivery(&[unit("d", 1, 0)], 1).unwrap()).await.unwrap();
+    let reader = archive.reader();
+    let gets = |snapshot: &Snapshot| (snapshot.version, snapshot.files.len());
+    for mode in [Mode::Fresh, Mode::Strict] {
+        for (version, files, rejects) in [(0, 0, 0), (1, 1, 0), (2, 2, 1), (3, 3, 1)] {
+            let before = reader.store().usage();
+            let at = reader.snapshot_at(None, mode, version).await.unwrap();
+            assert_eq!(
+                (at.mode, gets(&at), at.quarantine.len()),
+                (mode, (version, files), rejects)
+            );
+            assert_eq!((at.unsealed_manifests, at.unsealed_rows), (0, 0), "nothing of the inbox");
+            // In mode strict it is asked first whether there is a ledger.
+            let extra = u64::from(mode == Mode::Strict);
+            let read = reader.store().usage().since(&before).gets;
+            assert_eq!(read, version + 1 + extra, "no commit behind it is read");
+        }
+        let error = reader.snapshot_at(None, mode, 4).await.unwrap_err();
+        assert!(matches!(error, ArchiveError::NoVersion { asked: 4, latest: 3, .. }), "{error}");
+        let error = reader.snapshot_at(None, mode, u64::MAX).await.unwrap_err();
+        assert!(matches!(error, ArchiveError::NoVersion { latest: 3, .. }), "{error}");
+    }
+    let latest = reader.snapshot(Mode::Fresh).await.unwrap();
+    let before = reader.store().usage();
+    let at = reader.snapshot_at(Some(&latest), Mode::Fresh, 2).await.unwrap();
+    assert_eq!(gets(&at), (2, 2));
+    assert_eq!(reader.store().usage().since(&before).requests(), 0, "all of it is known");
+    // What is known of an earlier version serves for a later one.
+    let at = reader.snapshot_at(Some(&at), Mode::Fresh, 3).await.unwrap();
+    assert_eq!(gets(&at), (3, 3));
+}

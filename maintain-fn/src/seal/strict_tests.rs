@@ -301,3 +301,37 @@ async fn a_ledger_of_another_key_or_table_or_none_is_refused() {
     let bare = archive.reader().snapshot(Mode::Strict).await.unwrap();
     assert_eq!((bare.sealed_through(), bare.files.len()), (None, 3));
 }
+
+#[tokio::test]
+async fn a_strict_snapshot_of_an_earlier_version_rests_on_the_same_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = sealed(folder.path(), 9, 4).await;
+    let reader = trusting(&archive);
+    let latest = reader.snapshot(Mode::Strict).await.unwrap();
+    for version in 0..=9u64 {
+        let at = reader.snapshot_at(None, Mode::Strict, version).await.unwrap();
+        let fresh = reader.snapshot_at(None, Mode::Fresh, version).await.unwrap();
+        assert_eq!((at.version, named(&at)), (version, named(&fresh)));
+        let through = at.sealed_through().unwrap();
+        assert_eq!((through.version, through.size), (9, 10), "the checkpoint is the latest one");
+        // The last Delta checkpoint up to it, not one behind it.
+        let base = (version >= 4).then_some(if version >= 8 { 8 } else { 4 });
+        assert_eq!(through.delta_checkpoint, base, "{version}");
+        let warm = reader.snapshot_at(Some(&latest), Mode::Strict, version).await.unwrap();
+        assert_eq!(named(&warm), named(&at));
+    }
+    // What was never signed has no strict snapshot, though it is there.
+    let unsigned = delivery(&[unit("z", 1, 0)], 1).unwrap();
+    ingest(&archive, &unsigned).await.unwrap();
+    let _ = sample::seal(&archive, &[&unsigned]).await.unwrap();
+    assert_eq!(reader.snapshot_at(None, Mode::Fresh, 10).await.unwrap().version, 10);
+    let error = reader.snapshot_at(None, Mode::Strict, 10).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::NoVersion { latest: 9, .. }), "{error}");
+    // A commit that was changed is found, also behind the version asked for in its bundle.
+    let key = place(folder.path(), &commit_key(1));
+    let text = fs::read_to_string(&key).unwrap();
+    fs::write(&key, text.replacen("\"east\"", "\"west\"", 1) + "\n").unwrap();
+    let error = reader.snapshot_at(None, Mode::Strict, 2).await.unwrap_err();
+    assert!(matches!(error, ArchiveError::Strict { .. }), "{error}");
+    reader.snapshot_at(None, Mode::Strict, 7).await.unwrap();
+}
