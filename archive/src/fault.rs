@@ -4,12 +4,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::ArchiveError;
-use crate::store::{Backend, Digested, Listed, Objects, PutOnce, Stamped};
+use crate::store::{Backend, Digested, Listed, Objects, PutOnce, Shared, Stamped, Upload};
 
 /// What is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,5 +238,61 @@ impl Backend for Faulty {
 
     fn objects(&self) -> Result<Objects, ArchiveError> {
         self.inner.objects()
+    }
+
+    async fn upload(&self, key: &str) -> Result<Box<dyn Upload>, ArchiveError> {
+        let inner = match self.fault.write() {
+            Lost::Nothing => self.inner.upload(key).await?,
+            Lost::Request => return Err(broken("put", key)),
+            Lost::Reply => {
+                // Begun, and nobody knows of it.
+                drop(self.inner.upload(key).await?);
+                return Err(broken("put", key));
+            }
+        };
+        let (key, fault) = (key.to_owned(), Arc::clone(&self.fault));
+        Ok(Box::new(FaultyUpload { key, inner, fault }))
+    }
+
+    async fn shared_url(&self, key: &str, lasts: Duration) -> Result<Shared, ArchiveError> {
+        self.inner.shared_url(key, lasts).await
+    }
+}
+
+/// An upload with a fault around it: each part, and its end, is a write.
+struct FaultyUpload {
+    key: String,
+    inner: Box<dyn Upload>,
+    fault: Arc<Fault>,
+}
+
+#[async_trait]
+impl Upload for FaultyUpload {
+    async fn part(&mut self, bytes: Bytes) -> Result<(), ArchiveError> {
+        match self.fault.write() {
+            Lost::Nothing => self.inner.part(bytes).await,
+            Lost::Request => Err(broken("put", &self.key)),
+            Lost::Reply => {
+                self.inner.part(bytes).await?;
+                Err(broken("put", &self.key))
+            }
+        }
+    }
+
+    async fn complete(self: Box<Self>) -> Result<(), ArchiveError> {
+        match self.fault.write() {
+            Lost::Nothing => self.inner.complete().await,
+            Lost::Request => Err(broken("put", &self.key)),
+            Lost::Reply => {
+                self.inner.complete().await?;
+                Err(broken("put", &self.key))
+            }
+        }
+    }
+
+    async fn abort(self: Box<Self>) {
+        if self.fault.write() != Lost::Request {
+            self.inner.abort().await;
+        }
     }
 }

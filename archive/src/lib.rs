@@ -29,7 +29,10 @@ pub use encode::{EncodedFile, SegmentEncoder};
 pub use error::{ArchiveError, Remedy};
 pub use location::Location;
 pub use options::StoreOptions;
-pub use seats::{Archive, CommitPut, Created, Reader, Sealer, SignedEnd, Writer};
+pub use seats::{
+    Archive, CommitPut, Created, Reader, ResultUpload, Results, Sealer, SignedEnd, StoredResult,
+    Writer,
+};
 pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
-pub use store::{Landed, Landing, Put, Stamped, Store, Swap, Usage};
+pub use store::{Landed, Landing, Put, Shared, Stamped, Store, Swap, Usage};
 pub use strict::{Authentic, SealedThrough};

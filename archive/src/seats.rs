@@ -6,6 +6,7 @@ mod cache;
 mod delta;
 mod ledger;
 mod repair;
+mod results;
 mod sealer;
 mod writer;
 
@@ -25,6 +26,7 @@ use crate::strict::Trust;
 
 pub(crate) use cache::Cache;
 pub use ledger::SignedEnd;
+pub use results::{RESULT_NAME_BYTES_MAX, ResultUpload, Results, StoredResult};
 pub use sealer::{CommitPut, Sealer};
 pub use writer::Writer;
 
@@ -126,6 +128,11 @@ impl Archive {
     /// The seat that adds files and manifests.
     pub fn writer(&self) -> Writer {
         Writer::new(self.places.clone())
+    }
+
+    /// The seat that puts long answers where their askers can get them.
+    pub fn results(&self) -> Results {
+        Results::new(self.places.work.clone())
     }
 
     /// The seat that seals.

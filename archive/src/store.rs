@@ -8,6 +8,7 @@ mod landing;
 mod local;
 mod s3;
 mod unlinked;
+mod upload;
 mod usage;
 
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::options::StoreOptions;
 
 pub use landing::{LANDING_READ_BYTES, Landed, Landing};
 pub(crate) use s3::aws_credentials;
+pub(crate) use upload::{PART_BYTES_MIN, Upload};
 pub(crate) use usage::Counters;
 pub use usage::Usage;
 
@@ -169,6 +171,23 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(bytes)
     }
     fn objects(&self) -> Result<Objects, ArchiveError>;
+    /// Begins an object that comes in parts and appears whole or not at all.
+    async fn upload(&self, key: &str) -> Result<Box<dyn Upload>, ArchiveError> {
+        Err(upload::not_here("put in parts", key))
+    }
+    /// A URL by which anybody can get the object, for so long; whether it is there is not asked.
+    async fn shared_url(&self, key: &str, _lasts: Duration) -> Result<Shared, ArchiveError> {
+        Err(upload::not_here("share", key))
+    }
+}
+
+/// A URL by which an object can be got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// The URL.
+    pub url: String,
+    /// Whether it ends after the time it was asked for; a folder's path does not.
+    pub ends: bool,
 }
 
 /// A folder or an S3 prefix. Cheap to clone; clones share their counters.

@@ -38,6 +38,8 @@ pub const QUARANTINE_PREFIX: &str = "quarantine/";
 pub const INBOX_PREFIX: &str = "inbox/";
 /// Prefix, under the work URL, of manifests that failed a sealer's checks.
 pub const REFUSED_PREFIX: &str = "refused/";
+/// Prefix, under the work URL, of answers too long to be handed over.
+pub const RESULTS_PREFIX: &str = "results/";
 
 /// Key of the commit of a version: `_delta_log/<20 digits>.json`.
 pub fn commit_key(version: u64) -> String {

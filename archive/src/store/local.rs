@@ -4,6 +4,8 @@
 //! linked to its own name, which fails if that exists. What a crash leaves under `.tmp/` is no
 //! object and is never listed.
 
+mod upload;
+
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -11,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +22,9 @@ use common::digest::Hasher;
 use object_store::local::LocalFileSystem;
 
 use super::unlinked::Unlinked;
-use super::{Backend, Digested, Listed, Objects, PutOnce, Stamped, TEMPORARY_FOLDER};
+use super::{
+    Backend, Digested, Listed, Objects, PutOnce, Shared, Stamped, TEMPORARY_FOLDER, Upload,
+};
 use crate::error::ArchiveError;
 
 /// A folder.
@@ -139,6 +144,16 @@ impl Backend for LocalStore {
             source: Box::new(e),
         })?;
         Ok(Arc::new(Unlinked { inner: local, store: self.clone() }))
+    }
+
+    async fn upload(&self, key: &str) -> Result<Box<dyn Upload>, ArchiveError> {
+        let folder = Arc::clone(&self.folder);
+        let begun = self.run(key, move |_, key| upload::LocalUpload::begin(folder, key)).await?;
+        Ok(Box::new(begun))
+    }
+
+    async fn shared_url(&self, key: &str, _lasts: Duration) -> Result<Shared, ArchiveError> {
+        self.run(key, Folder::shared_url).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! A store in an S3 bucket, below a prefix.
 
 mod asker;
+mod upload;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,18 +12,20 @@ use bytes::Bytes;
 use common::Sha256Digest;
 use common::digest::Hasher;
 use futures::TryStreamExt;
+use http::Method;
 use object_store::aws::{
-    AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, Checksum, S3ConditionalPut,
+    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, Checksum, S3ConditionalPut,
 };
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use object_store::signer::Signer;
 use object_store::{
     BackoffConfig, ClientOptions, Error, GetOptions, GetRange, GetResult, ObjectStore,
     ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 
 use self::asker::Asker;
-use super::{Backend, Digested, Listed, Objects, PutOnce, Stamped};
+use super::{Backend, Digested, Listed, Objects, PutOnce, Shared, Stamped, Upload};
 use crate::error::ArchiveError;
 use crate::options::StoreOptions;
 
@@ -36,6 +39,9 @@ pub(super) struct S3Store {
     puts: Objects,
     /// Asks for what the store computed of an object when it came, which object_store does not.
     asker: Arc<Asker>,
+    /// Signs URLs; knows the bucket and not the prefix.
+    signer: Arc<AmazonS3>,
+    prefix: Path,
     /// The version of each object that is read; the newest, if none.
     version: Option<String>,
 }
@@ -62,18 +68,29 @@ impl S3Store {
             hint: "correct the S3 settings",
             source: Box::new(source),
         };
-        let connect = |retries_max: usize| -> Result<Objects, ArchiveError> {
+        let below = Path::parse(prefix).map_err(|e| refused(e.into()))?;
+        let connect = |retries_max: usize| -> Result<Arc<AmazonS3>, ArchiveError> {
             let s3 = builder(bucket, retries_max, options).map_err(refused)?;
-            let s3 = s3.build().map_err(refused)?;
-            if prefix.is_empty() {
-                return Ok(Arc::new(s3));
-            }
-            let prefix = Path::parse(prefix).map_err(|e| refused(e.into()))?;
-            Ok(Arc::new(PrefixStore::new(s3, prefix)))
+            Ok(Arc::new(s3.build().map_err(refused)?))
         };
-        let (objects, puts) = (connect(REQUEST_RETRIES_MAX)?, connect(0)?);
+        let within = |s3: &Arc<AmazonS3>| -> Objects {
+            if prefix.is_empty() {
+                return Arc::clone(s3) as Objects;
+            }
+            Arc::new(PrefixStore::new(Arc::clone(s3), below.clone()))
+        };
+        let (signer, puts) = (connect(REQUEST_RETRIES_MAX)?, connect(0)?);
+        let (objects, puts) = (within(&signer), within(&puts));
         let asker = Arc::new(Asker::new(bucket, prefix, options));
-        Ok(Self { url: url.to_owned(), objects, puts, asker, version: None })
+        Ok(Self {
+            url: url.to_owned(),
+            objects,
+            puts,
+            asker,
+            signer,
+            prefix: below.clone(),
+            version: None,
+        })
     }
 
     fn error(&self, operation: &'static str, key: &str, source: Error) -> ArchiveError {
@@ -316,6 +333,20 @@ impl Backend for S3Store {
 
     fn objects(&self) -> Result<Objects, ArchiveError> {
         Ok(Arc::clone(&self.objects))
+    }
+
+    async fn upload(&self, key: &str) -> Result<Box<dyn Upload>, ArchiveError> {
+        let begun = self.objects.put_multipart(&path(key)?).await;
+        let parts = begun.map_err(|e| self.error("put", key, e))?;
+        Ok(Box::new(upload::S3Upload::new(self.clone(), key, parts)))
+    }
+
+    async fn shared_url(&self, key: &str, lasts: Duration) -> Result<Shared, ArchiveError> {
+        let below = path(key)?;
+        let path: Path = self.prefix.parts().chain(below.parts()).collect();
+        let signed = self.signer.signed_url(Method::GET, &path, lasts).await;
+        let url = signed.map_err(|e| self.error("sign a URL of", key, e))?.into();
+        Ok(Shared { url, ends: true })
     }
 }
 
