@@ -20,6 +20,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::error::{Code, QueryError};
 use crate::request::{Param, ParamKind, Request};
 
+mod collection;
+
 /// A named question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -72,6 +74,14 @@ impl Questions {
         }
         questions.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self(questions))
+    }
+
+    /// The questions of `sql/investigations`, which are built into the program.
+    ///
+    /// # Errors
+    /// If a text is malformed, a defect of this build that a test finds.
+    pub fn built_in() -> Result<Self, QueryError> {
+        Self::parse(collection::TEXTS.iter().copied())
     }
 
     /// The question with this name.
@@ -147,6 +157,19 @@ impl Question {
     /// # Errors
     /// If a value is missing, unknown, given twice or of the wrong type.
     pub fn request(&self, given: &[(String, String)], mode: Mode) -> Result<Request, QueryError> {
+        self.request_with(given, mode, |param, text| Param::parse(&param.name, param.kind, text))
+    }
+
+    /// A request for this question, each value being read by `read`.
+    ///
+    /// # Errors
+    /// As [`Question::request`].
+    pub(crate) fn request_with<V>(
+        &self,
+        given: &[(String, V)],
+        mode: Mode,
+        read: impl Fn(&QuestionParam, &V) -> Result<Param, QueryError>,
+    ) -> Result<Request, QueryError> {
         for (i, (name, _)) in given.iter().enumerate() {
             if !self.params.iter().any(|param| param.name == *name) {
                 let text = format!("{} takes no {name}; it takes: {}", self.name, self.usage());
@@ -165,7 +188,7 @@ impl Question {
         let mut params = Vec::with_capacity(self.params.len());
         for param in &self.params {
             let value = match given.iter().find(|(name, _)| *name == param.name) {
-                Some((_, text)) => Param::parse(&param.name, param.kind, text)?,
+                Some((_, value)) => read(param, value)?,
                 None => param.default.clone().ok_or_else(|| {
                     let text =
                         format!("{} needs {}; it takes: {}", self.name, param.name, self.usage());
@@ -174,7 +197,7 @@ impl Question {
             };
             params.push((param.name.clone(), value));
         }
-        Ok(Request { sql: self.sql.clone(), params, mode })
+        Ok(Request { params, ..Request::new(self.sql.clone(), mode) })
     }
 
     fn usage(&self) -> String {

@@ -1,4 +1,4 @@
-//! The questions of `sql/investigations`, built into the program: it works without the checkout.
+//! The questions that are built into the program, by name.
 
 use std::sync::OnceLock;
 
@@ -7,33 +7,6 @@ use query_fn::Request;
 use query_fn::questions::{Question, Questions};
 
 use crate::exit::Failure;
-
-macro_rules! texts {
-    ($($name:literal),+ $(,)?) => {
-        &[$((
-            concat!("sql/investigations/", $name, ".sql"),
-            include_str!(concat!("../../../sql/investigations/", $name, ".sql")),
-        )),+]
-    };
-}
-
-/// Place and text of each; a test finds files that are missing here.
-const TEXTS: &[(&str, &str)] = texts![
-    "busiest_services",
-    "capture_gaps",
-    "certificate_failures",
-    "changes_around",
-    "denial_onset",
-    "denied_by_policy",
-    "error_hotspots",
-    "identity_activity",
-    "new_edges",
-    "path_access",
-    "quarantine_summary",
-    "request_trail",
-    "tls_failures_by_reason",
-    "would_be_denials",
-];
 
 /// All questions.
 ///
@@ -44,7 +17,7 @@ pub(crate) fn questions() -> Result<&'static Questions, Failure> {
     if let Some(questions) = QUESTIONS.get() {
         return Ok(questions);
     }
-    let parsed = Questions::parse(TEXTS.iter().copied())?;
+    let parsed = Questions::built_in()?;
     Ok(QUESTIONS.get_or_init(|| parsed))
 }
 
@@ -85,21 +58,6 @@ pub(crate) fn question_request(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_file_of_the_folder_is_built_in_and_well_formed() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/investigations");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
-            .map(|name| format!("sql/investigations/{name}"))
-            .collect();
-        files.sort();
-        let built_in: Vec<&str> = TEXTS.iter().map(|(place, _)| *place).collect();
-        assert_eq!(files, built_in);
-        assert_eq!(questions().unwrap().iter().count(), TEXTS.len());
-    }
 
     #[test]
     fn a_wrong_name_gets_a_hint() {
