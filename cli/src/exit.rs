@@ -169,7 +169,11 @@ impl From<IngestError> for Failure {
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let exit = match error.code() {
-            Code::LimitMemory | Code::LimitRows | Code::LimitBytes | Code::LimitTime => Exit::Limit,
+            Code::LimitMemory
+            | Code::LimitRows
+            | Code::LimitBytes
+            | Code::LimitTime
+            | Code::LimitResult => Exit::Limit,
             Code::Archive => Exit::Storage,
             _ => Exit::Query,
         };
@@ -190,7 +194,9 @@ impl From<RowsError> for Failure {
     fn from(error: RowsError) -> Self {
         match error {
             RowsError::Io(error) | RowsError::Value(ArrowError::IoError(_, error)) => error.into(),
-            RowsError::Value(_) => Self::new(Exit::Query, error.to_string()),
+            RowsError::Value(_) | RowsError::Parquet(_) => {
+                Self::new(Exit::Query, error.to_string())
+            }
         }
     }
 }

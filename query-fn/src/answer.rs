@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Code, QueryError};
 use crate::receipt::{Evidence, Progress, Receipt};
-use crate::request::Limits;
+use crate::request::{Limits, TimeLimit};
 use crate::workers::Workers;
 
 /// Batches of one answer. Dropping it cancels the query.
@@ -25,7 +25,7 @@ pub struct Answer {
     _workers: Arc<Workers>,
     evidence: Evidence,
     rows_max: Option<u64>,
-    time: Duration,
+    time: TimeLimit,
     time_left: Duration,
     started: Instant,
     elapsed: Duration,
@@ -50,14 +50,14 @@ impl Drop for Task {
 }
 
 impl Answer {
-    /// Starts a planned query. `time_left` is what planning left of the time limit.
+    /// Starts a planned query. `time` has a limit and what planning left of it.
     pub(crate) fn start(
         evidence: Evidence,
         context: Arc<datafusion::execution::TaskContext>,
         limits: &Limits,
         workers: Arc<Workers>,
         started: Instant,
-        time_left: Duration,
+        (time, time_left): (TimeLimit, Duration),
     ) -> Result<Self, QueryError> {
         // Operators spawn tasks as they start, and those belong to the same threads.
         let handle = workers.handle();
@@ -77,7 +77,7 @@ impl Answer {
             _workers: workers,
             evidence,
             rows_max: limits.rows_max,
-            time: limits.time,
+            time,
             time_left,
             started,
             elapsed: started.elapsed(),
@@ -175,7 +175,7 @@ impl Answer {
     async fn end(&mut self) -> Result<(), QueryError> {
         if let Err(error) = (&mut self.producer.0).await {
             let text = format!("the engine failed inside: {error}; this is a defect, report it");
-            return Err(QueryError::new(Code::Execution, text));
+            return Err(QueryError::new(Code::Internal, text));
         }
         if self.evidence.meter.exceeded() {
             return Err(QueryError::new(Code::LimitBytes, ""));
@@ -199,15 +199,20 @@ impl Answer {
 }
 
 /// The error of a query that took too long.
-pub(crate) fn out_of_time(time: Duration) -> QueryError {
-    QueryError::new(
-        Code::LimitTime,
+pub(crate) fn out_of_time(limit: TimeLimit) -> QueryError {
+    let seconds = limit.time.as_secs_f64();
+    let text = if limit.by_deadline {
         format!(
-            "the query took longer than {} s; narrow event_date or event_time, or raise the time \
-             limit",
-            time.as_secs_f64()
-        ),
-    )
+            "the query was cancelled after {seconds} s, because the function that answers it has \
+             to end then; narrow event_date or event_time, or give the function more time"
+        )
+    } else {
+        format!(
+            "the query took longer than {seconds} s; narrow event_date or event_time, or raise the \
+             time limit"
+        )
+    };
+    QueryError::new(Code::LimitTime, text)
 }
 
 async fn produce(

@@ -19,6 +19,7 @@ use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use url::Url;
 
+use crate::footers::Readers;
 use crate::read::STORE_URL;
 use crate::receipt::Scans;
 use crate::request::Limits;
@@ -62,6 +63,7 @@ impl Shared {
         snapshot: &Arc<Snapshot>,
         store: Arc<dyn ObjectStore>,
         scans: &Scans,
+        readers: &Readers,
     ) -> Result<SessionContext> {
         let registry = DefaultObjectStoreRegistry::default();
         let url = Url::parse(STORE_URL).map_err(|e| DataFusionError::External(Box::new(e)))?;
@@ -71,17 +73,23 @@ impl Shared {
             .build_arc()?;
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_runtime_env(runtime)
-            .with_catalog_list(catalogs(snapshot, scans)?)
+            .with_catalog_list(catalogs(snapshot, scans, readers)?)
             .build();
         Ok(SessionContext::new_with_state(state))
     }
 }
 
-fn catalogs(snapshot: &Arc<Snapshot>, scans: &Scans) -> Result<Arc<dyn CatalogProviderList>> {
+fn catalogs(
+    snapshot: &Arc<Snapshot>,
+    scans: &Scans,
+    readers: &Readers,
+) -> Result<Arc<dyn CatalogProviderList>> {
     let schema = MemorySchemaProvider::new();
-    let events = EventsTable::new(Arc::clone(snapshot), Arc::clone(&scans.events));
+    let events = Arc::clone(&scans.events);
+    let events = EventsTable::new(Arc::clone(snapshot), events, Arc::clone(readers));
     schema.register_table(EVENTS_TABLE.to_owned(), Arc::new(events))?;
-    let quarantine = QuarantineTable::new(Arc::clone(snapshot), Arc::clone(&scans.quarantine));
+    let rejects = Arc::clone(&scans.quarantine);
+    let quarantine = QuarantineTable::new(Arc::clone(snapshot), rejects, Arc::clone(readers));
     schema.register_table(QUARANTINE_TABLE.to_owned(), Arc::new(quarantine))?;
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SCHEMA, Arc::new(schema))?;

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use archive::Reader;
 use archive::snapshot::{Mode, Snapshot};
+use archive::{ArchiveError, Reader};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::ExecutionPlan;
@@ -17,11 +17,12 @@ use tokio::sync::oneshot;
 use crate::answer::{Answer, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
+use crate::footers::Footers;
 use crate::meter::{Meter, Metered};
 use crate::pinned::Pinned;
 use crate::plan;
 use crate::receipt::{Evidence, Scans, SnapshotCost};
-use crate::request::{Limits, Request};
+use crate::request::{Limits, Request, TimeLimit};
 use crate::sql_views;
 use crate::workers::Workers;
 
@@ -29,8 +30,37 @@ use crate::workers::Workers;
 pub struct Engine {
     reader: Reader,
     core: Core,
-    /// The latest snapshot: the next one reads only what the log has gained since.
-    latest: Mutex<Option<Arc<Snapshot>>>,
+    latest: Mutex<Latest>,
+}
+
+/// The latest snapshots: the next one reads only what the log has gained since.
+#[derive(Default)]
+struct Latest {
+    fresh: Option<Arc<Snapshot>>,
+    /// What it found to be authentic a fresh one does not know.
+    strict: Option<Arc<Snapshot>>,
+}
+
+impl Latest {
+    /// What the next snapshot of a mode may build on.
+    fn known(&self, mode: Mode) -> Option<Arc<Snapshot>> {
+        let authentic = self.strict.as_ref().filter(|known| known.sealed_through().is_some());
+        let longest = [&self.fresh, &self.strict].into_iter().flatten();
+        let longest = longest.max_by_key(|known| known.log.next_version());
+        let known = if mode == Mode::Strict { authentic.or(longest) } else { longest };
+        known.cloned()
+    }
+
+    /// Keeps a snapshot, unless a later one is kept.
+    fn keep(&mut self, snapshot: &Arc<Snapshot>) {
+        let place = match snapshot.mode {
+            Mode::Fresh => &mut self.fresh,
+            Mode::Strict => &mut self.strict,
+        };
+        if place.as_ref().is_none_or(|kept| kept.version <= snapshot.version) {
+            *place = Some(Arc::clone(snapshot));
+        }
+    }
 }
 
 /// What answers over a given snapshot and store.
@@ -39,6 +69,7 @@ struct Core {
     /// Whether strict queries hash each file before they use a part of it.
     hash_files: bool,
     shared: Shared,
+    footers: Footers,
     workers: Arc<Workers>,
 }
 
@@ -92,19 +123,56 @@ impl Engine {
     pub async fn query(&self, request: &Request) -> Result<Answer, QueryError> {
         let started = Instant::now();
         let statement = self.core.parse(request)?;
-        let (snapshot, cost) = self.core.in_time(started, self.snapshot(request.mode)).await??;
+        let snapshot = self.snapshot(request.mode, request.as_of);
+        let limit = self.core.limits.time_limit(&request.bounds);
+        let (snapshot, cost) = in_time(limit, started, snapshot).await??;
         let store = self.reader.store().reader()?;
         let source = Source { snapshot, cost, store };
         self.core.answer(request, statement, source, started).await
     }
 
-    async fn snapshot(&self, mode: Mode) -> Result<(Arc<Snapshot>, SnapshotCost), QueryError> {
-        let before = self.reader.store().usage();
-        let known = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let snapshot = Arc::new(self.reader.snapshot_from(known.as_deref(), mode).await?);
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
-        let usage = self.reader.store().usage().since(&before);
-        Ok((snapshot, SnapshotCost { requests: usage.requests(), bytes: usage.bytes_read }))
+    /// Reads the log now, so that the first query need not.
+    ///
+    /// # Errors
+    /// If the archive can not be read.
+    pub async fn warm(&self) -> Result<(), QueryError> {
+        self.snapshot(Mode::Fresh, None).await.map(|_| ())
+    }
+
+    /// Bytes of memory that what is known of Parquet files takes.
+    pub fn footer_bytes(&self) -> usize {
+        self.core.footers.bytes()
+    }
+
+    async fn snapshot(
+        &self,
+        mode: Mode,
+        as_of: Option<u64>,
+    ) -> Result<(Arc<Snapshot>, SnapshotCost), QueryError> {
+        let used = || [self.reader.store().usage(), self.reader.work().usage()];
+        let before = used();
+        let known = self.latest.lock().unwrap_or_else(PoisonError::into_inner).known(mode);
+        let snapshot = match as_of {
+            Some(version) => self.reader.snapshot_at(known.as_deref(), mode, version).await,
+            None => self.reader.snapshot_from(known.as_deref(), mode).await,
+        };
+        let snapshot = Arc::new(snapshot.map_err(no_version)?);
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).keep(&snapshot);
+        let mut cost = SnapshotCost::default();
+        for (now, before) in used().iter().zip(&before) {
+            let used = now.since(before);
+            cost.requests = cost.requests.saturating_add(used.requests());
+            cost.bytes = cost.bytes.saturating_add(used.bytes_read);
+        }
+        Ok((snapshot, cost))
+    }
+}
+
+/// A version that is not there was asked for wrongly; all else is the archive's trouble.
+fn no_version(error: ArchiveError) -> QueryError {
+    match error {
+        ArchiveError::NoVersion { .. } => QueryError::new(Code::Parameter, error.to_string()),
+        other => other.into(),
     }
 }
 
@@ -112,7 +180,8 @@ impl Core {
     fn new(limits: Limits) -> Result<Self, QueryError> {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
         let workers = Arc::new(Workers::new(limits.threads)?);
-        Ok(Self { limits, hash_files: false, shared, workers })
+        let footers = Footers::new(limits.footer_bytes_max);
+        Ok(Self { limits, hash_files: false, shared, footers, workers })
     }
 
     fn parse(&self, request: &Request) -> Result<Statement, QueryError> {
@@ -127,39 +196,37 @@ impl Core {
         started: Instant,
     ) -> Result<Answer, QueryError> {
         let Source { snapshot, cost: snapshot_cost, store } = source;
-        let meter = Meter::new(self.limits.scan_bytes_max);
+        let limits = self.limits.within(&request.bounds);
+        let limit = self.limits.time_limit(&request.bounds);
+        let meter = Meter::new(limits.scan_bytes_max);
         let metered = Metered { inner: store, meter: Arc::clone(&meter) };
         let store: Arc<dyn ObjectStore> = match snapshot.mode {
             Mode::Fresh => Arc::new(metered),
             Mode::Strict => Arc::new(Pinned::new(Arc::new(metered), &snapshot, self.hash_files)),
         };
         let scans = Scans::default();
+        let files_hashed = self.hash_files && snapshot.mode == Mode::Strict;
+        let readers = self.footers.readers(&snapshot, files_hashed, &store);
         let session = self
             .shared
-            .session(&snapshot, store, &scans)
+            .session(&snapshot, store, &scans, &readers)
             .map_err(|e| QueryError::from_engine(&e))?;
         let planning = physical_plan(session, statement, request.clone());
-        let (plan, context) = self.in_time(started, on_deep_stack(planning)).await??;
-        let files_hashed = self.hash_files && snapshot.mode == Mode::Strict;
+        let (plan, context) = in_time(limit, started, on_deep_stack(planning)).await??;
         let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed };
-        let left = self.time_left(started);
+        let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
-        Answer::start(evidence, context, &self.limits, workers, started, left)
+        Answer::start(evidence, context, &limits, workers, started, (limit, left))
     }
+}
 
-    fn time_left(&self, started: Instant) -> Duration {
-        self.limits.time.saturating_sub(started.elapsed())
-    }
-
-    async fn in_time<T>(
-        &self,
-        started: Instant,
-        work: impl Future<Output = T>,
-    ) -> Result<T, QueryError> {
-        tokio::time::timeout(self.time_left(started), work)
-            .await
-            .map_err(|_| out_of_time(self.limits.time))
-    }
+async fn in_time<T>(
+    limit: TimeLimit,
+    started: Instant,
+    work: impl Future<Output = T>,
+) -> Result<T, QueryError> {
+    let left = limit.time.saturating_sub(started.elapsed());
+    tokio::time::timeout(left, work).await.map_err(|_| out_of_time(limit))
 }
 
 /// Runs planning on a thread of its own. Planning walks syntax trees by recursion and does not
@@ -184,7 +251,7 @@ where
         })?;
     receiver.await.map_err(|_| {
         let text = "the planner failed inside; this is a defect, report it";
-        QueryError::new(Code::Execution, text)
+        QueryError::new(Code::Internal, text)
     })?
 }
 

@@ -27,13 +27,34 @@ pub enum Code {
     LimitBytes,
     /// It takes longer.
     LimitTime,
+    /// The answer is longer than can be handed over.
+    LimitResult,
     /// The archive could not be read.
     Archive,
     /// A value could not be computed.
     Execution,
+    /// A defect of this program.
+    Internal,
 }
 
 impl Code {
+    /// All codes.
+    pub const ALL: [Self; 13] = [
+        Self::Refused,
+        Self::Syntax,
+        Self::Plan,
+        Self::Parameter,
+        Self::LimitSql,
+        Self::LimitMemory,
+        Self::LimitRows,
+        Self::LimitBytes,
+        Self::LimitTime,
+        Self::LimitResult,
+        Self::Archive,
+        Self::Execution,
+        Self::Internal,
+    ];
+
     /// The code as programs see it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -46,8 +67,10 @@ impl Code {
             Self::LimitRows => "LIMIT_ROWS",
             Self::LimitBytes => "LIMIT_BYTES",
             Self::LimitTime => "LIMIT_TIME",
+            Self::LimitResult => "LIMIT_RESULT",
             Self::Archive => "ARCHIVE",
             Self::Execution => "EXECUTION",
+            Self::Internal => "INTERNAL",
         }
     }
 }

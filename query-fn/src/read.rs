@@ -18,6 +18,7 @@ use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 
+use crate::footers::Readers;
 use crate::prune::IN_LIST_COUNT_MAX;
 
 /// URL under which a query's session knows the archive's store.
@@ -53,6 +54,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) selective: bool,
     /// How many parts to read side by side.
     pub(crate) threads: usize,
+    /// What opens the files.
+    pub(crate) readers: &'a Readers,
 }
 
 impl Scan<'_> {
@@ -69,7 +72,8 @@ impl Scan<'_> {
         let groups = FileGroup::new(parts).split_files(self.threads.max(1));
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(parquet_options(self.selective))
-            .with_metadata_size_hint(METADATA_BYTES_HINT);
+            .with_metadata_size_hint(METADATA_BYTES_HINT)
+            .with_parquet_file_reader_factory(Arc::clone(self.readers));
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, source.into())
             .with_file_groups(groups)
             .with_statistics(self.statistics(files)?)

@@ -29,6 +29,9 @@ pub struct Limits {
     pub threads: usize,
     /// Longest SQL text, in bytes.
     pub sql_bytes_max: usize,
+    /// Memory for what is known of Parquet files, so that a later query need not read their ends
+    /// again, in bytes; none is kept if 0.
+    pub footer_bytes_max: usize,
 }
 
 /// A folder for what does not fit into memory. It then holds events in the clear, which is why
@@ -51,6 +54,7 @@ impl Default for Limits {
             time: TIME,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             sql_bytes_max: SQL_BYTES_MAX,
+            footer_bytes_max: FOOTER_BYTES_MAX,
         }
     }
 }
@@ -64,12 +68,61 @@ pub struct Request {
     pub params: Vec<(String, Param)>,
     /// Whether deliveries not yet sealed count.
     pub mode: Mode,
+    /// The version to answer from, without what waited then; the latest if absent.
+    pub as_of: Option<u64>,
+    /// What this one may cost.
+    pub bounds: Bounds,
 }
 
 impl Request {
-    /// A request without parameters.
+    /// A request without parameters, of the latest version.
     pub fn new(sql: impl Into<String>, mode: Mode) -> Self {
-        Self { sql: sql.into(), params: Vec::new(), mode }
+        Self { sql: sql.into(), params: Vec::new(), mode, as_of: None, bounds: Bounds::default() }
+    }
+}
+
+/// Bounds of one request. They can only be narrower than the engine's limits; a wider one is as
+/// if it were not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Most rows of the answer.
+    pub rows_max: Option<u64>,
+    /// Most bytes to read from the store.
+    pub scan_bytes_max: Option<u64>,
+    /// Longest time.
+    pub time: Option<Duration>,
+    /// Time until whoever answers has to end, which is another reason to stop.
+    pub deadline: Option<Duration>,
+}
+
+/// How long a query may take, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeLimit {
+    pub(crate) time: Duration,
+    pub(crate) by_deadline: bool,
+}
+
+impl Limits {
+    /// These limits, narrowed.
+    pub(crate) fn within(&self, bounds: &Bounds) -> Self {
+        let lower = |most: Option<u64>, asked: Option<u64>| match (most, asked) {
+            (Some(most), Some(asked)) => Some(most.min(asked)),
+            (most, asked) => most.or(asked),
+        };
+        Self {
+            rows_max: lower(self.rows_max, bounds.rows_max),
+            scan_bytes_max: lower(self.scan_bytes_max, bounds.scan_bytes_max),
+            time: self.time_limit(bounds).time,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn time_limit(&self, bounds: &Bounds) -> TimeLimit {
+        let time = bounds.time.map_or(self.time, |asked| asked.min(self.time));
+        match bounds.deadline {
+            Some(deadline) if deadline < time => TimeLimit { time: deadline, by_deadline: true },
+            _ => TimeLimit { time, by_deadline: false },
+        }
     }
 }
 
@@ -166,3 +219,6 @@ const TIME: Duration = Duration::from_secs(300);
 
 /// Thousands of ids in one IN list, and a bound on what parsing and planning can cost.
 const SQL_BYTES_MAX: usize = 256 * 1024;
+
+/// A footer of a hundred columns takes about 100 kB in memory, and its page index as much again.
+const FOOTER_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
 
+use crate::footers::Readers;
 use crate::prune::{self, EVENT_TIME, Filters, Verdict};
 use crate::read::{Scan, ScanFile, view_schema};
 
@@ -25,6 +26,7 @@ pub(crate) struct EventsTable {
     snapshot: Arc<Snapshot>,
     schema: TableSchema,
     verdicts: Arc<Verdicts>,
+    readers: Readers,
 }
 
 /// What became of each file over all scans of a table in one query: the most that any scan may
@@ -48,12 +50,12 @@ impl Verdicts {
 }
 
 impl EventsTable {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>, readers: Readers) -> Self {
         let date = Arc::new(Field::new(EVENT_DATE, DataType::Date32, false));
         let schema = TableSchema::builder(view_schema(&file_schema()))
             .with_table_partition_cols(vec![date])
             .build();
-        Self { snapshot, schema, verdicts }
+        Self { snapshot, schema, verdicts, readers }
     }
 
     fn judge(&self, session: &dyn Session, filters: &Filters) -> Result<Vec<Verdict>> {
@@ -122,6 +124,7 @@ impl TableProvider for EventsTable {
             limit,
             selective: filters.are_selective(),
             threads: session.config().target_partitions(),
+            readers: &self.readers,
         };
         scan.plan(&files)
     }

@@ -20,6 +20,7 @@ use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 
+use crate::footers::Readers;
 use crate::prune::Verdict;
 use crate::read::{Scan, ScanFile, view_schema};
 use crate::table::Verdicts;
@@ -29,12 +30,13 @@ pub(crate) struct QuarantineTable {
     snapshot: Arc<Snapshot>,
     schema: TableSchema,
     verdicts: Arc<Verdicts>,
+    readers: Readers,
 }
 
 impl QuarantineTable {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>, readers: Readers) -> Self {
         let schema = TableSchema::from(view_schema(&quarantine_schema()));
-        Self { snapshot, schema, verdicts }
+        Self { snapshot, schema, verdicts, readers }
     }
 
     /// Scans a file of which only some units count: all columns, then a filter, then those wanted.
@@ -65,6 +67,7 @@ impl QuarantineTable {
             limit: None,
             selective: false,
             threads: session.config().target_partitions(),
+            readers: &self.readers,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whole queries over hand-made snapshots in memory.
 
+use std::time::Duration;
+
 use archive::snapshot::{SnapshotFile, SnapshotQuarantine};
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
@@ -380,9 +382,8 @@ async fn receipts_say_what_was_read_and_why() {
 async fn parameters_are_bound_by_type() {
     let fixture = Fixture::new().await;
     let request = |sql: &str, params: Vec<(&str, Param)>| Request {
-        sql: sql.to_owned(),
         params: params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        mode: Mode::Fresh,
+        ..Request::new(sql, Mode::Fresh)
     };
     let sql = "SELECT count(*) FROM mesh_events WHERE event_time >= $since AND \
                ($principal IS NULL OR principal = $principal) AND http_status = $status";
@@ -559,4 +560,118 @@ async fn an_engine_answers_over_a_real_archive_and_from_any_task() {
     let receipt = receipt.await.unwrap();
     assert_eq!((receipt.version, receipt.mode, receipt.table_id), (0, "strict", genesis.table_id));
     assert!(receipt.snapshot_requests > 0);
+}
+
+/// An archive with so many sealed events, each in a file of its own.
+async fn archive_of(folder: &std::path::Path, names: &[&'static str]) -> archive::Archive {
+    let archive = archive::sample::create(folder).await.unwrap();
+    for name in names {
+        add(&archive, name, true).await;
+    }
+    archive
+}
+
+async fn add(archive: &archive::Archive, name: &'static str, sealed: bool) {
+    let unit = archive::sample::unit(name, 1, 0);
+    let one = archive::sample::delivery(&[unit], 1).unwrap();
+    archive::sample::ingest(archive, &one).await.unwrap();
+    if sealed {
+        let _ = archive::sample::seal(archive, &[&one]).await.unwrap();
+    }
+}
+
+async fn receipt_of(engine: &Engine, mode: Mode) -> Result<Receipt, QueryError> {
+    let request = Request::new("SELECT principal FROM mesh_events ORDER BY 1", mode);
+    let mut answer = engine.query(&request).await?;
+    answer.collect().await?;
+    Ok(answer.receipt())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warm_engine_asks_only_for_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive_of(folder.path(), &["a", "b", "c"]).await;
+    let engine = Engine::new(archive.reader(), Limits::default()).unwrap();
+    let ask = |mode| {
+        let engine = &engine;
+        async move {
+            let receipt = receipt_of(engine, mode).await.unwrap();
+            (receipt.rows_returned, receipt.snapshot_requests, receipt.requests)
+        }
+    };
+    // Lists inbox and log, reads four commits; of each file its end and a column.
+    assert_eq!(ask(Mode::Fresh).await, (3, 2 + 4, 3 * 2));
+    // Nothing is new: two listings, and of each file a column.
+    assert_eq!(ask(Mode::Fresh).await, (3, 2, 3));
+    assert_eq!(ask(Mode::Fresh).await, (3, 2, 3));
+    // A new commit is seen at once, and costs itself and its file.
+    add(&archive, "d", true).await;
+    assert_eq!(ask(Mode::Fresh).await, (4, 2 + 1, 3 + 2));
+    // So is a new delivery.
+    add(&archive, "e", false).await;
+    let (rows, _, requests) = ask(Mode::Fresh).await;
+    assert_eq!((rows, requests), (5, 4 + 2));
+    assert_eq!(ask(Mode::Fresh).await.2, 5);
+    // Strict knows the log, asks whether there is a ledger, and reads the ends of files again.
+    assert_eq!(ask(Mode::Strict).await, (4, 3, 4 * 2));
+    assert_eq!(ask(Mode::Strict).await, (4, 3, 4 * 2));
+    // An earlier version of a log that is known needs nothing of it.
+    let mut request = Request::new("SELECT principal FROM mesh_events", Mode::Fresh);
+    request.as_of = Some(2);
+    let mut answer = engine.query(&request).await.unwrap();
+    answer.collect().await.unwrap();
+    let receipt = answer.receipt();
+    assert_eq!((receipt.version, receipt.rows_returned), (2, 2));
+    assert_eq!((receipt.snapshot_requests, receipt.requests), (0, 2));
+    assert_eq!(ask(Mode::Fresh).await.0, 5, "and the latest one is still known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_files_takes_no_more_memory_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive_of(folder.path(), &["a", "b", "c", "d", "e", "f"]).await;
+    let engine = |footer_bytes_max| {
+        let limits = Limits { footer_bytes_max, threads: 1, ..Limits::default() };
+        Engine::new(archive.reader(), limits).unwrap()
+    };
+    let roomy = engine(128 * 1024 * 1024);
+    assert_eq!(roomy.footer_bytes(), 0);
+    receipt_of(&roomy, Mode::Fresh).await.unwrap();
+    let all = roomy.footer_bytes();
+    let one = all / 6;
+    assert!((10_000..1_000_000).contains(&one), "{one} bytes a file");
+    // Room for two files and a half; the other half of the bound is for strict queries.
+    let narrow = engine(one * 5);
+    for _ in 0..3 {
+        let receipt = receipt_of(&narrow, Mode::Fresh).await.unwrap();
+        assert_eq!(receipt.rows_returned, 6);
+        let bytes = narrow.footer_bytes();
+        assert!(bytes >= one && bytes <= one * 5 / 2, "{bytes} of {one}");
+    }
+    let none = engine(0);
+    for _ in 0..2 {
+        let receipt = receipt_of(&none, Mode::Fresh).await.unwrap();
+        assert_eq!((receipt.rows_returned, receipt.requests), (6, 12));
+        assert_eq!(none.footer_bytes(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_query_takes_nothing_from_what_a_fresh_one_learnt_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive_of(folder.path(), &["a"]).await;
+    let engine = Engine::new(archive.reader(), Limits::default()).unwrap().hashing_files(true);
+    receipt_of(&engine, Mode::Fresh).await.unwrap();
+    receipt_of(&engine, Mode::Strict).await.unwrap();
+    let snapshot = archive.reader().snapshot(Mode::Strict).await.unwrap();
+    let file = folder.path().join("archive").join(&snapshot.files[0].entry.path);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 20;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    // The end of the file is known and need not be read; a strict query hashes it all.
+    receipt_of(&engine, Mode::Fresh).await.unwrap();
+    let error = receipt_of(&engine, Mode::Strict).await.unwrap_err();
+    assert_eq!(error.code(), Code::Archive, "{error}");
+    assert!(error.to_string().contains("SHA-256"), "{error}");
 }

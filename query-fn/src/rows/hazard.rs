@@ -61,3 +61,18 @@ pub(super) fn escape_json(json: Vec<u8>) -> Vec<u8> {
     }
     escaped.into_bytes()
 }
+
+/// JSON text in which all that is not ASCII is escaped: what can be a header, and drives nothing.
+pub(crate) fn ascii_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() && c != '\u{7f}' {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0u16; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
+}

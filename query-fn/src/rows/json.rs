@@ -1,4 +1,4 @@
-//! One JSON object a line.
+//! One JSON object a line, or one an element of an array.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -17,17 +17,19 @@ pub(super) struct JsonWriter<W> {
     /// Names as JSON, quoted and with the colon.
     names: Vec<Vec<u8>>,
     options: EncoderOptions,
+    /// Of an array: whether an object came already, behind which the next one needs a comma.
+    comma: Option<bool>,
     sink: W,
 }
 
 impl<W: Write> JsonWriter<W> {
-    pub(super) fn new(schema: &SchemaRef, sink: W) -> Self {
+    pub(super) fn new(schema: &SchemaRef, sink: W, is_array: bool) -> Self {
         let names = unique_names(schema)
             .into_iter()
             .map(|name| format!("{}:", serde_json::Value::String(name)).into_bytes())
             .collect();
         let schema = written_schema(schema, Views::Keep);
-        Self { schema, names, options: json_options(), sink }
+        Self { schema, names, options: json_options(), comma: is_array.then_some(false), sink }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), RowsError> {
@@ -38,7 +40,14 @@ impl<W: Write> JsonWriter<W> {
         }
         let mut lines = Vec::new();
         for row in 0..batch.num_rows() {
-            lines.push(b'{');
+            match &mut self.comma {
+                Some(true) => lines.extend_from_slice(b",\n{"),
+                Some(first) => {
+                    *first = true;
+                    lines.push(b'{');
+                }
+                None => lines.push(b'{'),
+            }
             for (i, (name, values)) in self.names.iter().zip(&mut values).enumerate() {
                 if i > 0 {
                     lines.push(b',');
@@ -46,7 +55,7 @@ impl<W: Write> JsonWriter<W> {
                 lines.extend_from_slice(name);
                 values.push(row, &mut lines)?;
             }
-            lines.extend_from_slice(b"}\n");
+            lines.extend_from_slice(if self.comma.is_some() { b"}".as_slice() } else { b"}\n" });
             if lines.len() > BUFFER_BYTES {
                 self.sink.write_all(&escape_json(std::mem::take(&mut lines)))?;
             }
@@ -94,7 +103,7 @@ impl<'a> Values<'a> {
 }
 
 /// Column names, each once: SQL may name two columns alike, a JSON object may not.
-fn unique_names(schema: &SchemaRef) -> Vec<String> {
+pub(crate) fn unique_names(schema: &SchemaRef) -> Vec<String> {
     let given: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut taken = HashSet::new();
     let mut names = Vec::with_capacity(schema.fields().len());

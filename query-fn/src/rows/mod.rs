@@ -9,6 +9,7 @@ mod arrow_ipc;
 mod csv;
 mod hazard;
 mod json;
+mod parquet;
 mod table;
 mod text;
 
@@ -18,9 +19,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
+use datafusion::parquet::errors::ParquetError;
 use thiserror::Error;
 
+pub(crate) use hazard::ascii_json;
 pub use hazard::is_hazard;
+pub(crate) use json::unique_names;
 
 /// A form an answer can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +33,18 @@ pub enum Format {
     Table,
     /// One JSON object a line; NULL is `null`, lists are arrays.
     JsonLines,
+    /// The same objects as the elements of an array, whose brackets are left to the caller.
+    JsonElements,
     /// RFC 4180 with a header and plain newlines; NULL is nothing, an empty text is `""`, lists are JSON.
     Csv,
     /// An Arrow IPC stream.
     Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 impl Format {
-    /// All forms with their names.
+    /// The forms of the command line with their names.
     pub const ALL: [(&'static str, Self); 4] = [
         ("table", Self::Table),
         ("json", Self::JsonLines),
@@ -68,22 +76,29 @@ pub enum RowsError {
     /// A value has no such form.
     #[error("could not write a value of the answer: {0}")]
     Value(#[from] ArrowError),
+    /// A value has no place in a Parquet file.
+    #[error(
+        "could not write the answer as Parquet: {0}; cast the column, or ask for another format"
+    )]
+    Parquet(#[from] ParquetError),
 }
 
 /// Writes an answer's batches in one form.
-pub struct RowWriter<W: Write> {
+pub struct RowWriter<W: Write + Send> {
     form: Form<W>,
     rows: u64,
 }
 
-enum Form<W: Write> {
+enum Form<W: Write + Send> {
     Table(table::TableWriter<W>),
     Json(json::JsonWriter<W>),
     Csv(csv::CsvWriter<W>),
     Arrow(arrow_ipc::IpcWriter<W>),
+    // It is ten times as long as the others.
+    Parquet(Box<parquet::ParquetWriter<W>>),
 }
 
-impl<W: Write> RowWriter<W> {
+impl<W: Write + Send> RowWriter<W> {
     /// Starts an answer with these columns.
     ///
     /// # Errors
@@ -96,9 +111,11 @@ impl<W: Write> RowWriter<W> {
     ) -> Result<Self, RowsError> {
         let form = match format {
             Format::Table => Form::Table(table::TableWriter::new(schema, sink)),
-            Format::JsonLines => Form::Json(json::JsonWriter::new(schema, sink)),
+            Format::JsonLines => Form::Json(json::JsonWriter::new(schema, sink, false)),
+            Format::JsonElements => Form::Json(json::JsonWriter::new(schema, sink, true)),
             Format::Csv => Form::Csv(csv::CsvWriter::new(schema, destination, sink)?),
             Format::Arrow => Form::Arrow(arrow_ipc::IpcWriter::new(schema, sink)?),
+            Format::Parquet => Form::Parquet(Box::new(parquet::ParquetWriter::new(schema, sink)?)),
         };
         Ok(Self { form, rows: 0 })
     }
@@ -114,6 +131,15 @@ impl<W: Write> RowWriter<W> {
             Form::Json(writer) => writer.write(batch),
             Form::Csv(writer) => writer.write(batch),
             Form::Arrow(writer) => writer.write(batch),
+            Form::Parquet(writer) => writer.write(batch),
+        }
+    }
+
+    /// Adds a note on the answer, if the form has a place for one behind the rows: a Parquet file
+    /// has it in its metadata.
+    pub fn note(&mut self, key: &str, text: &str) {
+        if let Form::Parquet(writer) = &mut self.form {
+            writer.note(key, text);
         }
     }
 
@@ -128,6 +154,7 @@ impl<W: Write> RowWriter<W> {
             Form::Json(writer) => writer.finish(),
             Form::Csv(writer) => writer.finish(),
             Form::Arrow(writer) => writer.finish()?,
+            Form::Parquet(writer) => writer.finish()?,
         };
         sink.flush()?;
         Ok(self.rows)
