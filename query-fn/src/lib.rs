@@ -19,6 +19,7 @@ mod read;
 pub mod receipt;
 pub mod request;
 pub mod rows;
+pub mod service;
 pub mod sql_views;
 mod table;
 mod views;
