@@ -11,7 +11,7 @@ use crate::error::ArchiveError;
 /// An object of which parts were put. Until it is complete there is no object; one that is
 /// dropped leaves at most parts that no reader sees.
 #[async_trait]
-pub(crate) trait Upload: Send {
+pub(crate) trait Upload: Send + Sync {
     /// Puts the next part. All but the last have at least [`PART_BYTES_MIN`].
     async fn part(&mut self, bytes: Bytes) -> Result<(), ArchiveError>;
     /// Makes the parts an object.

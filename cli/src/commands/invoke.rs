@@ -10,9 +10,15 @@ use ingest_fn::deliver::{Deliverer, Doors, Reading};
 use ingest_fn::handler::{FirehoseResult, Handler};
 use ingest_fn::http::auth::Doorkeeper;
 
+use query_fn::questions::Questions;
+use query_fn::service::{Reply, Service, Settings, Transport};
+use query_fn::{Engine, Limits};
+
 use crate::args::{Function, Invoke};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::key::{self, Trust};
 use crate::output::{self, note, printable};
+use crate::serve::ask;
 
 /// Longest event, in bytes: what AWS gives a function at once, and room.
 const EVENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -23,7 +29,8 @@ pub(crate) async fn run(args: Invoke) -> Outcome {
     let archive = super::open(&args.place).await?;
     match args.function {
         Function::Ingest => ingest(&archive, &args, event).await,
-        Function::Query | Function::Maintain => Err(Failure::usage("not there yet")),
+        Function::Query => query(&archive, &args, &event).await,
+        Function::Maintain => Err(Failure::usage("not there yet")),
     }
 }
 
@@ -53,6 +60,42 @@ async fn ingest(archive: &Archive, args: &Invoke, event: String) -> Outcome {
         ));
     }
     Ok(exit)
+}
+
+async fn query(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
+    let location = super::location(&args.place)?;
+    let table_id = archive.table_id().await?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, Some(table_id))?;
+    let service = query_service(archive, trust.as_ref(), Transport::Buffered)?;
+    let call = ask::call(Duration::from_secs(args.timeout_seconds))?;
+    let (payload, exit) = match service.answer(event.as_bytes(), call).await {
+        Reply::Payload(payload) => (payload, Exit::Ok),
+        Reply::Http(answer) => (answer.into_gateway_payload(), Exit::Ok),
+        Reply::Defect(message) => return Err(Failure::new(Exit::Query, message)),
+    };
+    let mut out = output::stdout();
+    out.write_all(&payload)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(exit)
+}
+
+/// What answers questions over an archive, believing whom the policy names.
+///
+/// # Errors
+/// If the engine can not be set up.
+pub(crate) fn query_service(
+    archive: &Archive,
+    trust: Option<&Trust>,
+    transport: Transport,
+) -> Result<Service, Failure> {
+    let reader = match trust {
+        Some(trust) => archive.reader().trusting(trust.policy.clone()),
+        None => archive.reader(),
+    };
+    let engine = Engine::new(reader, Limits::default())?;
+    let settings = Settings { transport, ..Settings::default() };
+    Ok(Service::new(engine, Questions::built_in()?, Some(archive.results()), settings))
 }
 
 fn handler(archive: &Archive, args: &Invoke) -> Result<Handler, Failure> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use archive::{Archive, Location};
 use ingest_fn::pipeline::SourceConfig;
+use query_fn::service::Transport;
 use tokio::net::TcpListener;
 
 use crate::args;
@@ -11,6 +12,7 @@ use crate::exit::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::key::{self, Owner};
 use crate::output::note;
+use crate::serve::ask::Asker;
 use crate::serve::{self, Settings};
 
 /// Runs the command.
@@ -28,8 +30,12 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     if !address.ip().is_loopback() {
         note("No TLS and no authentication here: whoever reaches this address can write.");
     }
-    note(&format!("Listening on http://{address}; OTLP logs go to /v1/logs."));
+    note(&format!(
+        "Listening on http://{address}; /v1/logs, /v1/audit, /v1/records and /v1/query are there."
+    ));
+    let service = super::invoke::query_service(&archive, trust.as_ref(), Transport::Streamed)?;
     let settings = Settings {
+        asker: Asker::new(service),
         config: SourceConfig {
             cluster: args.cluster,
             redaction: args.redaction,

@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
+use super::ask::Asker;
 use super::batch::Item;
 use super::desk::Desk;
 use super::limits::{
@@ -39,13 +40,14 @@ pub(crate) struct Service {
     items: UnboundedSender<Item>,
     desk: Arc<Desk>,
     memory: Arc<Semaphore>,
+    asker: Asker,
 }
 
 impl Service {
-    /// One that hands bodies to `items`.
-    pub(crate) fn new(items: UnboundedSender<Item>) -> Self {
+    /// One that hands bodies to `items`, and questions to `asker`.
+    pub(crate) fn new(items: UnboundedSender<Item>, asker: Asker) -> Self {
         let memory = Arc::new(Semaphore::new(IN_HAND_BYTES_MAX / PIECE_BYTES));
-        Self { items, desk: Arc::default(), memory }
+        Self { items, desk: Arc::default(), memory, asker }
     }
 
     /// Accepts connections until interrupted, then lets those that are at work end.
@@ -87,6 +89,7 @@ impl Service {
         let media = request::media(request.headers()).unwrap_or(Media::Json);
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => return healthy(),
+            (_, "/v1/query") => return self.asker.answer(request).await,
             (_, "/healthz") => return refused(&wrong_method("GET"), media),
             _ => {}
         }

@@ -42,6 +42,12 @@ pub(crate) const STORE_TIME: Duration = Duration::from_secs(60);
 /// before it kills it.
 pub(crate) const END_TIME: Duration = Duration::from_secs(20);
 
+/// Questions answered at once; they share the engine's memory.
+pub(crate) const QUERIES_MAX: usize = 8;
+
+/// How long a question may take; the engine's own limit is shorter.
+pub(crate) const QUERY_TIME: Duration = Duration::from_secs(310);
+
 /// Deliveries at once: one that is built and one that is stored.
 pub(crate) const DELIVERIES_MAX: usize = 2;
 

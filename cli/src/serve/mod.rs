@@ -6,6 +6,7 @@
 //! Deliberately not here: TLS and authentication, which a proxy before it has, and every rule of
 //! the archive.
 
+pub(crate) mod ask;
 mod batch;
 mod desk;
 mod http;
@@ -27,6 +28,7 @@ use crate::exit::{Exit, Outcome};
 use crate::interrupt::Interrupt;
 use crate::key::Trust;
 
+use ask::Asker;
 use batch::Batcher;
 use http::Service;
 use meters::Meters;
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) trust: Option<Trust>,
     /// After how long without a commit an empty one is made, where there is a key.
     pub(crate) heartbeat_after: Option<Duration>,
+    /// What answers questions.
+    pub(crate) asker: Asker,
     /// How often to seal; `None` never, not even at the end.
     pub(crate) seal_every: Option<Duration>,
 }
@@ -61,7 +65,7 @@ pub(crate) async fn run(
     let meters = Arc::new(Meters::default());
     let shared = (Arc::clone(&waits), Arc::clone(&meters));
     let batcher = Batcher::new(archive, settings.config, settings.window, shared);
-    let Settings { signer, trust, heartbeat_after, .. } = settings;
+    let Settings { signer, trust, heartbeat_after, asker, .. } = settings;
     let seals = Seals::new(archive, signer, trust, heartbeat_after, (waits, Arc::clone(&meters)));
     let sealing = async {
         if let Some(every) = settings.seal_every {
@@ -70,7 +74,7 @@ pub(crate) async fn run(
     };
     // The senders end with the connections, and the batcher with the senders.
     tokio::join!(
-        Service::new(sender).run(listener, interrupt.clone()),
+        Service::new(sender, asker).run(listener, interrupt.clone()),
         batcher.run(receiver, interrupt.clone()),
         sealing,
         meters::export(meters, interrupt.clone()),
