@@ -27,6 +27,8 @@ use crate::error::ArchiveError;
 use crate::location::{Kind, Target};
 use crate::options::StoreOptions;
 
+#[cfg(any(test, feature = "fault"))]
+pub use landing::Shelf;
 pub use landing::{LANDING_READ_BYTES, Landed, Landing};
 pub(crate) use s3::aws_credentials;
 pub(crate) use upload::{PART_BYTES_MIN, Upload};

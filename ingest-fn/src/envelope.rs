@@ -134,7 +134,7 @@ pub enum EnvelopeError {
 }
 
 const EXPECTED: &str = "a batch of Kinesis, SQS, Firehose, CloudWatch Logs, Kafka or S3, or an \
-                        HTTP request in payload format 2.0";
+                        HTTP request with payload version 2.0";
 
 /// Members of an event that are looked at.
 type Members<'a> = HashMap<Cow<'a, str>, &'a RawValue>;

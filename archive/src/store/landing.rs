@@ -7,8 +7,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+#[cfg(any(test, feature = "fault"))]
+use object_store::ObjectStoreExt;
+#[cfg(any(test, feature = "fault"))]
+use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectStore};
+use object_store::{Error, GetOptions, GetRange};
 
 use super::Objects;
 use super::s3::landing_bucket;
@@ -30,6 +34,24 @@ pub struct Landing {
 struct Place {
     bucket: String,
     prefix: String,
+}
+
+/// Objects in memory that land, for tests.
+#[cfg(any(test, feature = "fault"))]
+#[derive(Debug, Default)]
+pub struct Shelf(Arc<InMemory>);
+
+#[cfg(any(test, feature = "fault"))]
+impl Shelf {
+    /// Puts an object; returns its entity tag.
+    ///
+    /// # Errors
+    /// If the key is none.
+    pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<String, ArchiveError> {
+        let landed = Landed { bucket: "memory", key, version: None, e_tag: None };
+        let put = self.0.put(&path(landed)?, bytes.into()).await;
+        put.map(|put| put.e_tag.unwrap_or_default()).map_err(|e| error(landed, e))
+    }
 }
 
 /// Which object, and which of those that had its key.
@@ -77,9 +99,10 @@ impl Landing {
         Ok(Self { places, options: options.clone(), buckets: Mutex::default(), quotes: "\"" })
     }
 
-    /// A landing place in memory, or wherever a test has one: everything in one bucket.
+    /// A landing place in memory: everything in one bucket.
     #[cfg(any(test, feature = "fault"))]
-    pub fn over(bucket: &str, objects: Arc<dyn ObjectStore>) -> Self {
+    pub fn over(bucket: &str, shelf: &Shelf) -> Self {
+        let objects: Objects = Arc::<InMemory>::clone(&shelf.0);
         let place = Place { bucket: bucket.to_owned(), prefix: String::new() };
         let buckets = Mutex::new(HashMap::from([(bucket.to_owned(), objects)]));
         Self { places: vec![place], options: StoreOptions::default(), buckets, quotes: "" }

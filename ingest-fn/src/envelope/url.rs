@@ -1,4 +1,4 @@
-//! An HTTP request as a function URL or an API Gateway brings it, payload format 2.0.
+//! An HTTP request as a function URL or an API Gateway brings it, version 2.0 of the payload.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -78,7 +78,7 @@ pub(super) fn request(event: &str) -> Result<HttpEvent, EnvelopeError> {
     let version = event.version.unwrap_or_default();
     let (Some(Http { method, path }), "2.0") = (event.request_context.http, version.as_ref())
     else {
-        let found = format!("an HTTP request in payload format {version:.20?}");
+        let found = format!("an HTTP request with payload version {version:.20?}");
         return Err(EnvelopeError::Unknown { found });
     };
     let path = event.raw_path.unwrap_or(path);

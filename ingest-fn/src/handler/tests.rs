@@ -1,16 +1,14 @@
 //! Events against an archive in a folder, and what is there afterwards.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use archive::fault::{Fault, Lost, Then};
+use archive::store::Shelf;
 use archive::{Archive, Landing, sample};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::manifest::Manifest;
 use common::row::RowSeed;
-use object_store::memory::InMemory;
-use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -23,7 +21,7 @@ const LONG: Duration = Duration::from_secs(60);
 struct Scene {
     folder: TempDir,
     archive: Archive,
-    objects: Arc<InMemory>,
+    shelf: Shelf,
 }
 
 /// What all manifests that wait say.
@@ -40,7 +38,7 @@ impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = sample::create(folder.path()).await.unwrap();
-        Self { folder, archive, objects: Arc::new(InMemory::new()) }
+        Self { folder, archive, shelf: Shelf::default() }
     }
 
     fn handler(&self) -> Handler {
@@ -56,7 +54,7 @@ impl Scene {
             sources: r#"[{"source": "*", "cluster": "east"}]"#.parse().unwrap(),
             redaction: crate::redact::Rules::default(),
         };
-        let landing = Landing::over("landing", Arc::<InMemory>::clone(&self.objects));
+        let landing = Landing::over("landing", &self.shelf);
         let memory = megabytes * 1024 * 1024;
         Handler {
             deliverer: Deliverer::new(archive.writer(), Some(landing), reading, doors, memory),
@@ -70,9 +68,7 @@ impl Scene {
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> String {
-        let path = object_store::path::Path::parse(key).unwrap();
-        let put = self.objects.put(&path, PutPayload::from(bytes)).await.unwrap();
-        put.e_tag.unwrap()
+        self.shelf.put(key, bytes).await.unwrap()
     }
 
     fn waiting(&self) -> Waiting {
