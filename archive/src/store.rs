@@ -425,7 +425,8 @@ impl Store {
     }
 
     /// As [`Self::put_new`], with the version of the object that is there then. After a lost
-    /// answer, and if it was there already, the store is asked for it.
+    /// answer, and if it was there already, the store is asked for it; a role that may only put
+    /// does not learn it.
     pub(crate) async fn put_versioned(
         &self,
         key: &str,
@@ -433,7 +434,11 @@ impl Store {
     ) -> Result<(Put, Option<String>), ArchiveError> {
         match self.put_attempts(key, bytes).await? {
             Written::Now(version) => Ok((Put::Created, version)),
-            written => Ok((written.put(), self.version(key).await?)),
+            written => match self.version(key).await {
+                Ok(version) => Ok((written.put(), version)),
+                Err(ArchiveError::Refused { .. }) => Ok((written.put(), None)),
+                Err(e) => Err(e),
+            },
         }
     }
 
