@@ -169,6 +169,14 @@ pub fn random_seed() -> Result<[u8; 32], HostError> {
     Ok(random)
 }
 
+/// A name that nobody can guess, such as that of a long answer: 32 random bytes in hex.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub fn new_name() -> Result<String, HostError> {
+    Ok(random_seed()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// What the salts of a delivery's rows are derived from: 32 random bytes.
 ///
 /// # Errors

@@ -82,7 +82,10 @@ impl From<FunctionError> for Diagnostic {
 pub type Outcome = Result<Reply, FunctionError>;
 
 /// How long an invocation in hand may still take once the process is told to end: what AWS gives.
-const END_TIME: Duration = Duration::from_millis(1_800);
+const END_TIME: Duration = Duration::from_millis(1_700);
+
+/// How long an answer takes to be sent once it is there.
+const SEND_TIME: Duration = Duration::from_millis(100);
 
 /// Runs a function until it is told to end. `begin` makes it, once, from its settings: a function
 /// that can not begin says why and ends, so that nothing is taken that could not be kept.
@@ -93,11 +96,13 @@ where
     H: Fn(Invocation) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Outcome> + Send + 'static,
 {
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(HostError::from)
-        .and_then(|runtime| runtime.block_on(async { serve(begin().await?).await }));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime.map_err(HostError::from).and_then(|runtime| {
+        let ended = runtime.block_on(async { serve(begin().await?).await });
+        // What blocks a thread is not waited for: the time to end is over.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -127,15 +132,23 @@ where
             response(reply)
         }
     });
+    let running = lambda_runtime::run(service);
+    tokio::pin!(running);
+    let silent =
+        |e| HostError::Io(std::io::Error::other(format!("the runtime API does not answer: {e}")));
     tokio::select! {
-        ended = lambda_runtime::run(service) => ended.map_err(|e| {
-            HostError::Io(std::io::Error::other(format!("the runtime API does not answer: {e}")))
-        }),
-        _ = end.recv() => {
-            // What was not answered comes again, and is archived once.
-            let _ = tokio::time::timeout(END_TIME, hand.lock()).await;
-            Ok(())
-        }
+        ended = &mut running => return ended.map_err(silent),
+        _ = end.recv() => {}
+    }
+    // What is in hand goes on, and its answer is still sent; no other is taken in hand, since the
+    // lock stays held. What was not answered comes again, and is archived once.
+    let last = async {
+        let _ended = tokio::time::timeout(END_TIME, hand.lock()).await;
+        tokio::time::sleep(SEND_TIME).await;
+    };
+    tokio::select! {
+        ended = &mut running => ended.map_err(silent),
+        () = last => Ok(()),
     }
 }
 

@@ -43,6 +43,21 @@ pub fn is_on(name: &str) -> Result<bool, HostError> {
     }
 }
 
+/// A text of several lines: the value itself, or, if it is `env:NAME`, that of another variable.
+///
+/// # Errors
+/// If that one has none.
+pub fn text(name: &str) -> Result<Option<String>, HostError> {
+    let Some(text) = doors::setting(name) else { return Ok(None) };
+    match text.strip_prefix("env:") {
+        None => Ok(Some(text)),
+        Some(other) => match doors::secret(other) {
+            Some(text) => Ok(Some(text)),
+            None => Err(wrong(name, "a variable that has the text", &text)),
+        },
+    }
+}
+
 /// Where the archive is: `MESHLEDGER_ARCHIVE`, `MESHLEDGER_WORK`, `MESHLEDGER_LOCKS`.
 ///
 /// # Errors
