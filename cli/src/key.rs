@@ -4,16 +4,13 @@
 mod file;
 mod policy;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use archive::web::Aws;
-use archive::{Archive, Location, Sealer};
+use archive::{Archive, Location};
 use common::ledger::{is_of_table, origin};
-use maintain_fn::{KmsSigner, Signer};
-use tlog::Checkpoint;
-use tlog::note::{Algorithm, Note, SeedSigner};
+use maintain_fn::Signer;
+use maintain_fn::holder::{self, HolderError};
+use tlog::note::{Algorithm, SeedSigner};
 
 use crate::commands::options;
 use crate::exit::{Exit, Failure};
@@ -21,56 +18,8 @@ use crate::output::printable;
 use host::doors;
 
 pub(crate) use file::outside;
+pub(crate) use maintain_fn::Holder;
 pub(crate) use policy::{Trust, follow, text as policy_text, trust, write_policy};
-
-/// Who holds a private key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// A file, or a folder of them, one an archive.
-    File(PathBuf),
-    /// A variable of the environment.
-    Variable(String),
-    /// AWS KMS: the key's id, alias or ARN, and how it signs.
-    Kms(String, Algorithm),
-}
-
-impl FromStr for Holder {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = "expected a file, file:PATH, env:NAME, awskms:KEY or awskms-p256:KEY";
-        let holder = match text.split_once(':') {
-            _ if text.is_empty() => return Err(expected.to_owned()),
-            Some((_, "")) => return Err(expected.to_owned()),
-            Some(("file", path)) => Self::File(path.into()),
-            Some(("env", name)) => Self::Variable(name.to_owned()),
-            Some(("awskms", key)) => Self::Kms(key.to_owned(), Algorithm::Ed25519),
-            Some(("awskms-p256", key)) => Self::Kms(key.to_owned(), Algorithm::EcdsaP256),
-            Some((scheme, _)) if !scheme.contains('/') => {
-                return Err(format!("{expected}; a path with a colon: file:{text}"));
-            }
-            _ => Self::File(text.into()),
-        };
-        if let Self::Kms(key, _) = &holder
-            && key.contains(|c: char| c.is_whitespace() || c.is_control())
-        {
-            return Err("expected the id, alias or ARN of a KMS key".to_owned());
-        }
-        Ok(holder)
-    }
-}
-
-impl fmt::Display for Holder {
-    /// As `--key` takes it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Variable(name) => write!(f, "env:{name}"),
-            Self::Kms(key, Algorithm::EcdsaP256) => write!(f, "awskms-p256:{key}"),
-            Self::Kms(key, _) => write!(f, "awskms:{key}"),
-        }
-    }
-}
 
 /// Whom a command names as holder of the key, and by what; none if the usual place counts.
 #[derive(Debug, Clone)]
@@ -229,7 +178,9 @@ impl<'a> Owner<'a> {
     async fn open(&self, named: &Named, origin: Option<&str>) -> Result<Box<dyn Signer>, Failure> {
         Ok(match &named.holder {
             Holder::File(path) => Box::new(file::read(path)?),
-            Holder::Variable(name) => Box::new(of_variable(name)?),
+            Holder::Variable(name) => {
+                Box::new(holder::in_variable(name, doors::secret(name).as_deref())?)
+            }
             Holder::Kms(key, algorithm) => {
                 // KMS knows no names; a ledger's key is called as the ledger is.
                 let origin = match origin {
@@ -241,17 +192,18 @@ impl<'a> Owner<'a> {
                         )
                     })?,
                 };
-                let options = options(self.location)?;
-                let aws = kms(key, options)?;
-                let connected = KmsSigner::connect(aws, key, *algorithm, &origin).await;
-                Box::new(connected.map_err(|e| Failure::new(Exit::Storage, e.to_string()))?)
+                let (options, endpoint) = (options(self.location)?, doors::kms_endpoint());
+                Box::new(
+                    holder::in_kms(key, *algorithm, &origin, options, endpoint.as_deref()).await?,
+                )
             }
         })
     }
 
     /// The name of the archive's ledger, by its own word: what a key signs contains it.
     pub(crate) async fn origin(&self) -> Result<Option<String>, Failure> {
-        Ok(origin_of(&self.archive.sealer()).await?.filter(|name| is_of_table(name, self.table_id)))
+        let name = holder::origin(&self.archive.sealer()).await?;
+        Ok(name.filter(|name| is_of_table(name, self.table_id)))
     }
 
     /// The archive's table id.
@@ -260,48 +212,16 @@ impl<'a> Owner<'a> {
     }
 }
 
-async fn origin_of(sealer: &Sealer) -> Result<Option<String>, Failure> {
-    if let Some(there) = sealer.checkpoint().await? {
-        let head = Note::parse(&there.bytes).and_then(|note| Checkpoint::parse(&note.text));
-        return head.map(|head| Some(head.origin)).map_err(|e| {
-            Failure::new(Exit::Storage, format!("the archive's checkpoint is none: {e}; verify it"))
-        });
+impl From<HolderError> for Failure {
+    fn from(error: HolderError) -> Self {
+        match error {
+            HolderError::Archive(error) => error.into(),
+            HolderError::Kms(_) | HolderError::Checkpoint(_) => {
+                Self::new(Exit::Storage, error.to_string())
+            }
+            _ => Self::usage(error.to_string()),
+        }
     }
-    Ok(sealer.begun().await?.map(|key| key.name().to_owned()))
-}
-
-/// A key's text in a variable, as a function is given a secret.
-fn of_variable(name: &str) -> Result<SeedSigner, Failure> {
-    let shown = printable(name, false);
-    let text = doors::secret(name).ok_or_else(|| {
-        Failure::usage(format!(
-            "the key env:{shown}: expected PRIVATE+KEY+…, the variable is unset"
-        ))
-    })?;
-    SeedSigner::from_private_text(text.trim())
-        .map_err(|e| Failure::usage(format!("the key env:{shown} can not be used: {e}")))
-}
-
-fn kms(key: &str, mut options: archive::StoreOptions) -> Result<Aws, Failure> {
-    // arn:aws:kms:<region>:…; anything else lies in the region that is set.
-    let of_arn = key.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2));
-    let region = of_arn.map(str::to_owned).or_else(|| options.region.clone());
-    let region = region.ok_or_else(|| {
-        Failure::usage("no region is set for KMS: set AWS_REGION, or name the key by its ARN")
-    })?;
-    let endpoint = doors::kms_endpoint();
-    if let Some(url) = endpoint.as_deref().filter(|url| !url.starts_with("https://"))
-        && !options.allow_http
-    {
-        let url = printable(url, false);
-        return Err(Failure::usage(format!(
-            "the KMS endpoint {url} has no TLS; use https://, or set AWS_ALLOW_HTTP=true for a \
-             server on this machine"
-        )));
-    }
-    options.endpoint = None;
-    Aws::new("kms", &region, endpoint.as_deref(), &options)
-        .map_err(|e| Failure::usage(e.to_string()))
 }
 
 /// The name of a ledger that was given none: `meshledger.local/<the archive's last name>`.
@@ -320,26 +240,6 @@ pub(crate) fn default_name(location: &Location) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_option_names_every_holder() {
-        let read = |text: &str| text.parse::<Holder>();
-        assert_eq!(read("a/b.key"), Ok(Holder::File("a/b.key".into())));
-        assert_eq!(read("file:a:b"), Ok(Holder::File("a:b".into())));
-        assert_eq!(read("./a:b"), Ok(Holder::File("./a:b".into())));
-        assert_eq!(read("env:KEY"), Ok(Holder::Variable("KEY".to_owned())));
-        let arn = "arn:aws:kms:eu-central-1:123456789012:key/1-2";
-        for (text, algorithm) in [
-            (format!("awskms:{arn}"), Algorithm::Ed25519),
-            (format!("awskms-p256:{arn}"), Algorithm::EcdsaP256),
-        ] {
-            assert_eq!(read(&text), Ok(Holder::Kms(arn.to_owned(), algorithm)));
-            assert_eq!(read(&text).unwrap().to_string(), text);
-        }
-        for wrong in ["", "file:", "env:", "awskms:", "gcpkms:x", "awskms:a b", "c:key"] {
-            assert!(read(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn a_ledger_without_a_name_is_called_after_its_archive() {

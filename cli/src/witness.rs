@@ -1,7 +1,6 @@
 //! Asking witnesses after a seal: what they do is told, and keeps nobody from sealing.
 
 use archive::Archive;
-use archive::web::Web;
 use maintain_fn::{Asked, Cosigning};
 
 use crate::key::Trust;
@@ -10,19 +9,10 @@ use crate::output::{complain, printable};
 /// Asks the witnesses of a policy that have a URL, and complains of those that do not cosign.
 pub(crate) async fn ask(archive: &Archive, trust: Option<&Trust>) -> Vec<Asked> {
     let Some(trust) = trust else { return Vec::new() };
-    let witnesses = trust.policy.witnesses();
-    if witnesses.iter().all(|known| known.url.is_none()) {
-        return Vec::new();
-    }
-    let asked = match Web::new() {
-        Ok(web) => maintain_fn::witness::push(&archive.sealer(), &web, witnesses)
-            .await
-            .map_err(|e| e.to_string()),
-        Err(e) => Err(e.to_string()),
-    };
+    let asked = maintain_fn::witness::ask(&archive.sealer(), &trust.policy).await;
     match asked {
         Ok(asked) => {
-            for one in asked.iter().filter(|one| !is_cosigned(one)) {
+            for one in asked.iter().filter(|one| !one.is_cosigned()) {
                 complain(&sentence(one));
             }
             asked
@@ -33,11 +23,6 @@ pub(crate) async fn ask(archive: &Archive, trust: Option<&Trust>) -> Vec<Asked> 
             Vec::new()
         }
     }
-}
-
-/// Whether there is a cosignature now.
-pub(crate) fn is_cosigned(asked: &Asked) -> bool {
-    matches!(asked.outcome, Cosigning::Cosigned | Cosigning::Kept)
 }
 
 /// What a witness did.

@@ -3,6 +3,8 @@
 //! Deliberately not here: clocks (the time comes in), SQL, parsing, and any way to delete data.
 
 pub mod error;
+pub mod handler;
+pub mod holder;
 mod keys;
 #[cfg(test)]
 mod kit;
@@ -16,6 +18,8 @@ pub mod sign;
 pub mod witness;
 
 pub use error::SealError;
+pub use handler::{Done, Failed, Maintainer, Work};
+pub use holder::{Holder, HolderError};
 pub use publish::{Known, Published, publish};
 pub use repair::{RepairReport, repair_commit, repair_ledger};
 pub use report::{RefusedManifest, SealReport};

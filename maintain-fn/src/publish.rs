@@ -125,10 +125,20 @@ impl Known {
     /// commit from the future is no sign of life: a clock that stood ahead once would silence all
     /// the others.
     pub fn is_silent(&self, now_micros: i64, after: Duration) -> bool {
-        self.log.commits().last().is_some_and(|last| {
-            let apart = now_micros.div_euclid(1000).abs_diff(last.commit.timestamp_millis);
-            Duration::from_millis(apart) >= after
-        })
+        self.apart_from_last_commit(now_micros).is_some_and(|apart| apart >= after)
+    }
+
+    /// How long ago the last known commit was made, by its own word; no time at all if that lies
+    /// ahead. None if no commit is known.
+    pub fn since_last_commit(&self, now_micros: i64) -> Option<Duration> {
+        let last = self.log.commits().last()?.commit.timestamp_millis;
+        let is_ahead = last > now_micros.div_euclid(1000);
+        if is_ahead { Some(Duration::ZERO) } else { self.apart_from_last_commit(now_micros) }
+    }
+
+    fn apart_from_last_commit(&self, now_micros: i64) -> Option<Duration> {
+        let last = self.log.commits().last()?.commit.timestamp_millis;
+        Some(Duration::from_millis(now_micros.div_euclid(1000).abs_diff(last)))
     }
 
     /// SHA-256 of the last known commit.

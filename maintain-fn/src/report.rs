@@ -46,6 +46,10 @@ pub struct SealReport {
     /// The tile of the ledger that is missing or damaged, so that every commit had to be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger_damage: Option<String>,
+    /// When the oldest delivery that waited was received, by its manifest's word, in microseconds
+    /// since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_received_at_micros: Option<i64>,
     /// Whether the inbox was empty at the end, refused objects aside.
     pub is_complete: bool,
 }

@@ -8,7 +8,7 @@ mod candidates;
 mod delta;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use archive::held::Held;
 use archive::log::Log;
@@ -42,6 +42,16 @@ pub struct SealOptions {
     /// Of a signed log: how long after the last commit an empty one says that somebody still
     /// seals; never, if absent.
     pub heartbeat_after: Option<Duration>,
+    /// From when on no further round is begun and no further manifest looked at; what was taken
+    /// in hand is ended. The first manifest is always taken. Never, if absent.
+    pub stop_at: Option<Instant>,
+}
+
+impl SealOptions {
+    /// Whether it is time to take nothing more in hand.
+    fn is_time_up(&self) -> bool {
+        self.stop_at.is_some_and(|stop_at| Instant::now() >= stop_at)
+    }
 }
 
 /// A reader that starts from a Delta checkpoint gets at most this many commits, a few at once, of
@@ -56,6 +66,7 @@ impl Default for SealOptions {
             manifests_per_commit_max: SEAL_MANIFESTS_MAX,
             delta_checkpoint_every: DELTA_CHECKPOINT_EVERY,
             heartbeat_after: None,
+            stop_at: None,
         }
     }
 }
@@ -126,10 +137,13 @@ async fn run(
     let delta_checkpoint_every = options.delta_checkpoint_every;
     let round = Round { sealer, signer, now_micros, delta_checkpoint_every };
     let mut is_up_to_date = false;
-    for _ in 0..options.rounds_max.max(1) {
+    for done in 0..options.rounds_max.max(1) {
+        if done > 0 && options.is_time_up() {
+            break;
+        }
         // The inbox first, the log second: what another sealer committed and took out of the
         // inbox in between is then seen as held.
-        let batch = candidates.next(sealer, count_max, &mut report).await?;
+        let batch = candidates.next(sealer, count_max, options.stop_at, &mut report).await?;
         if !batch.is_empty() || !is_up_to_date {
             // Also when nothing waits, and before what is held already is dropped from the inbox.
             learn(sealer, signer, known, &mut report).await?;

@@ -13,7 +13,7 @@ use common::layout::{self, CHECKPOINT_KEY};
 use futures::future::join_all;
 use serde::Serialize;
 use tlog::note::{Note, VerifierKey};
-use tlog::policy::Known;
+use tlog::policy::{Known, Policy};
 use tlog::{Checkpoint, Hash};
 
 use crate::error::SealError;
@@ -59,6 +59,27 @@ pub enum Cosigning {
 enum Why {
     Failed(String),
     Refused(String),
+}
+
+impl Asked {
+    /// Whether there is a cosignature now.
+    pub const fn is_cosigned(&self) -> bool {
+        matches!(self.outcome, Cosigning::Cosigned | Cosigning::Kept)
+    }
+}
+
+/// Asks the witnesses that a policy names with a URL, as is done after a seal. What they do keeps
+/// nobody from sealing, so whatever goes wrong is told and is no error of the seal.
+///
+/// # Errors
+/// A sentence that says why nobody could be asked.
+pub async fn ask(sealer: &Sealer, policy: &Policy) -> Result<Vec<Asked>, String> {
+    let witnesses = policy.witnesses();
+    if witnesses.iter().all(|known| known.url.is_none()) {
+        return Ok(Vec::new());
+    }
+    let web = Web::new().map_err(|e| e.to_string())?;
+    push(sealer, &web, witnesses).await.map_err(|e| e.to_string())
 }
 
 /// Sends the published checkpoint to each witness that has a URL and keeps what they sign. Nobody

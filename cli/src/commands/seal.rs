@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::key::{self, Owner};
 use crate::output::{self, bytes, count, counted, printable};
 use crate::progress::Bars;
-use crate::witness::{self, is_cosigned, sentence};
+use crate::witness::{self, sentence};
 use host::doors;
 
 /// Runs the command.
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Seal) -> Outcome {
         writeln!(out)?;
     } else {
         out.write_all(text(&report).as_bytes())?;
-        for asked in witnesses.iter().filter(|asked| is_cosigned(asked)) {
+        for asked in witnesses.iter().filter(|asked| asked.is_cosigned()) {
             writeln!(out, "{}", sentence(asked))?;
         }
     }

@@ -9,7 +9,7 @@ use crate::args::{Witness, WitnessAction};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::key;
 use crate::output;
-use crate::witness::{ask, is_cosigned, sentence};
+use crate::witness::{ask, sentence};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -37,14 +37,14 @@ pub(crate) async fn run(args: Witness) -> Outcome {
     }
     let asked = ask(&archive, Some(&trust)).await;
     let is_refused = asked.iter().any(|one| one.outcome == Cosigning::Refused);
-    let is_done = !asked.is_empty() && asked.iter().all(is_cosigned);
+    let is_done = !asked.is_empty() && asked.iter().all(Asked::is_cosigned);
     let mut out = output::stdout();
     if args.json {
         serde_json::to_writer(&mut out, &Answer { witnesses: asked })
             .map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        for one in asked.iter().filter(|one| is_cosigned(one)) {
+        for one in asked.iter().filter(|one| one.is_cosigned()) {
             writeln!(out, "{}", sentence(one))?;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use archive::store::{LIST_PAGE_COUNT, Listed};
 use archive::verify::check_manifest_files;
@@ -9,6 +10,7 @@ use archive::{ArchiveError, Sealer};
 use bytes::Bytes;
 use common::layout;
 use common::manifest::Manifest;
+use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::SealError;
@@ -40,6 +42,7 @@ impl Candidates {
         &mut self,
         sealer: &Sealer,
         count_max: usize,
+        stop_at: Option<Instant>,
         report: &mut SealReport,
     ) -> Result<Vec<Candidate>, SealError> {
         loop {
@@ -48,16 +51,25 @@ impl Candidates {
                 return Ok(Vec::new());
             }
             let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-            let read: Vec<Read> = stream::iter(listed)
-                .map(|object| read(sealer, object.key))
-                .buffered(cores.saturating_mul(2))
+            let at_once = cores.saturating_mul(2);
+            let is_time_up = || stop_at.is_some_and(|stop_at| Instant::now() >= stop_at);
+            let read: Vec<Read> = stream::iter(listed.into_iter().enumerate())
+                // The files of a delivery are read to their ends here, which is what takes time.
+                .take_while(|(at, _)| ready(*at == 0 || !is_time_up()))
+                .map(|(_, object)| read(sealer, object.key))
+                .buffered(at_once)
                 .try_collect()
                 .await?;
             let mut passed = Vec::new();
             for read in read {
                 match read {
                     Read::Vanished => {}
-                    Read::Passed(candidate) => passed.push(*candidate),
+                    Read::Passed(candidate) => {
+                        let received = candidate.manifest.provenance.received_at_micros;
+                        let oldest = report.oldest_received_at_micros.get_or_insert(received);
+                        *oldest = received.min(*oldest);
+                        passed.push(*candidate);
+                    }
                     Read::Wrong { key, bytes, reasons } => {
                         self.refuse_bytes(sealer, key, bytes, reasons, report).await?;
                     }
