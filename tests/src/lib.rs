@@ -13,11 +13,14 @@
 pub mod cli;
 pub mod faulty_proxy;
 pub mod laptop;
+pub mod ministack;
 pub mod otlp;
 pub mod paths;
 pub mod python;
 pub mod records;
+pub mod runtime_api;
 pub mod seaweed;
 pub mod server;
 pub mod service;
 pub mod tamper;
+pub mod zip;

@@ -11,16 +11,18 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, RetryConfig};
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::ministack::ACCOUNT;
 use crate::paths::venv;
 
 /// The key id and the secret that the server knows.
 const ACCESS_KEY: &str = "meshledger-test";
-const SECRET_KEY: &str = "not-a-secret";
+pub(crate) const SECRET_KEY: &str = "not-a-secret";
 /// Any region will do, as long as everybody signs for the same.
 const REGION: &str = "us-east-1";
 /// The bucket; the server makes it at the first PUT of its administrator.
@@ -47,15 +49,21 @@ impl Seaweed {
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let started = Arc::new(Self::start());
+        let started = Arc::new(Self::start(&[]));
         *shared = Arc::downgrade(&started);
         started
     }
 
-    fn start() -> Self {
+    /// A server of one's own that also knows roles: each an access key, and the IAM policy that
+    /// says all it may do.
+    pub fn with_roles(roles: &[(&str, String)]) -> Self {
+        Self::start(roles)
+    }
+
+    fn start(roles: &[(&str, String)]) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let config = folder.path().join("s3.json");
-        write(&config, identities()).expect("a scratch file can be written");
+        write(&config, identities(roles)).expect("a scratch file can be written");
         let ports = free_ports();
         let log = File::create(folder.path().join("log")).expect("a scratch file can be written");
         let log_too = log.try_clone().expect("a file handle can be doubled");
@@ -81,18 +89,23 @@ impl Seaweed {
         server
     }
 
-    /// Makes a bucket by writing into it until that succeeds: only then does the server work.
-    pub fn make_bucket(&self, name: &str) {
-        let store = AmazonS3Builder::new()
+    /// A bucket as somebody may use it who has this access key; a request is made once.
+    pub fn bucket_as(&self, access_key: &str, name: &str) -> AmazonS3 {
+        AmazonS3Builder::new()
             .with_endpoint(format!("http://127.0.0.1:{}", self.port))
             .with_allow_http(true)
             .with_region(REGION)
             .with_bucket_name(name)
-            .with_access_key_id(ACCESS_KEY)
+            .with_access_key_id(access_key)
             .with_secret_access_key(SECRET_KEY)
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .build()
-            .expect("the options are complete");
+            .expect("the options are complete")
+    }
+
+    /// Makes a bucket by writing into it until that succeeds: only then does the server work.
+    pub fn make_bucket(&self, name: &str) {
+        let store = self.bucket_as(ACCESS_KEY, name);
         let attempts = async {
             let mut turn = tokio::time::interval(Duration::from_millis(100));
             loop {
@@ -131,6 +144,25 @@ impl Seaweed {
         format!("s3://{BUCKET}/{test}")
     }
 
+    /// The environment of a function that reaches this server; its credentials are Lambda's.
+    pub fn function_environment(port: u16) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{port}")),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ]
+    }
+
+    /// The environment of a role that the server was started with.
+    pub fn environment_as(port: u16, access_key: &str) -> Vec<(&'static str, String)> {
+        let mut environment = Self::environment(port);
+        for (name, value) in &mut environment {
+            if *name == "AWS_ACCESS_KEY_ID" {
+                access_key.clone_into(value);
+            }
+        }
+        environment
+    }
+
     /// The environment in which the server is reached, directly or by a proxy's port.
     pub fn environment(port: u16) -> Vec<(&'static str, String)> {
         vec![
@@ -151,10 +183,20 @@ impl Drop for Seaweed {
     }
 }
 
-fn identities() -> String {
-    format!(
-        r#"{{"identities":[{{"name":"test","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
-    )
+/// Who may do what: an administrator, under his own key and under that of the functions' usual
+/// account; and the roles.
+fn identities(roles: &[(&str, String)]) -> String {
+    let credential = |key: &str| json!({ "accessKey": key, "secretKey": SECRET_KEY });
+    let all = ["Admin", "Read", "Write", "List", "Tagging"];
+    let keys = [credential(ACCESS_KEY), credential(ACCOUNT)];
+    let mut identities = vec![json!({ "name": "test", "credentials": keys, "actions": all })];
+    let mut policies = Vec::new();
+    for (key, policy) in roles {
+        let credentials = [credential(key)];
+        identities.push(json!({ "name": key, "credentials": credentials, "policyNames": [key] }));
+        policies.push(json!({ "name": key, "content": policy }));
+    }
+    json!({ "identities": identities, "policies": policies }).to_string()
 }
 
 /// Eight ports that were free a moment ago, chosen while all of them were held, so that they

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::paths::venv;
+use crate::seaweed::SECRET_KEY;
 use crate::server::{free_port, send};
 
 /// Longest start.
@@ -21,7 +22,7 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running program; ends with its holder, or with the test process.
-struct Service {
+pub(crate) struct Service {
     port: u16,
     guard: Child,
     // Closing this pipe makes the guard kill the program, even if this process is killed itself.
@@ -29,7 +30,7 @@ struct Service {
 }
 
 impl Service {
-    fn start(folder: &Path, port: u16, command: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, port: u16, command: &str, arguments: &[&str]) -> Self {
         let log = File::create(folder.join("log")).expect("a scratch file can be written");
         let log_too = log.try_clone().expect("a file handle can be doubled");
         let mut guard = Command::new("sh")
@@ -38,6 +39,8 @@ impl Service {
             .args(arguments)
             .envs([("BIND_HOST", "127.0.0.1"), ("IOT_MTLS_ENABLED", "0"), ("SFTP_ENABLED", "0")])
             .env("GATEWAY_PORT", port.to_string())
+            // What ministack's functions sign their requests to the bucket with.
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env_remove("WITNESS_SEED_HEX")
             .current_dir(folder)
             .stdin(Stdio::piped())
@@ -54,6 +57,13 @@ impl Service {
             nothing.recv_timeout(POLL).ok();
         }
         Self { port, guard, lifeline }
+    }
+}
+
+impl Service {
+    /// Its port.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 }
 
