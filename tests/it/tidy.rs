@@ -20,7 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("archive", &["common", "tlog"]),
     ("host", &["common", "archive"]),
     ("ingest-fn", &["common", "archive", "host"]),
-    ("query-fn", &["common", "archive", "host"]),
+    ("query-fn", &["common", "archive", "host", "tlog"]),
     ("maintain-fn", &["common", "archive", "host", "tlog"]),
     ("traffic", &[]),
     (

@@ -1,0 +1,79 @@
+//! The settings of the query function, read and checked at its start.
+
+use std::time::Duration;
+
+use archive::Archive;
+use host::HostError;
+use host::settings::{is_on, location, read, store_options, text, wrong};
+use meshledger_query_fn::questions::Questions;
+use meshledger_query_fn::service::{Service, Settings, Transport};
+use meshledger_query_fn::{Engine, Limits};
+use tlog::policy::Policy;
+
+/// The function.
+pub(crate) struct Function {
+    /// What answers.
+    pub(crate) service: Service,
+    /// How answers over HTTP leave.
+    pub(crate) transport: Transport,
+}
+
+/// Of the function's memory this part is for what queries hold; the rest is for decoding, for what
+/// is kept from call to call, and for the answer.
+const MEMORY_SHARE: usize = 2;
+
+const MEGABYTE: usize = 1024 * 1024;
+
+/// Reads the settings and makes the function. Nothing is asked of the bucket.
+///
+/// # Errors
+/// If one is missing or makes no sense; the error names the variable.
+pub(crate) fn read_settings() -> Result<Function, HostError> {
+    let location = location()?;
+    let options = store_options(&location)?;
+    let archive = Archive::connect(&location, &options)
+        .map_err(|e| wrong("MESHLEDGER_ARCHIVE", e, location.archive_url()))?;
+    let reader = match policy()? {
+        Some(policy) => archive.reader().trusting(policy),
+        None => archive.reader(),
+    };
+    let defect = |e: meshledger_query_fn::QueryError| {
+        HostError::Io(std::io::Error::other(format!("the query engine can not be set up: {e}")))
+    };
+    let engine = Engine::new(reader, limits()?).map_err(defect)?;
+    let questions = Questions::built_in().map_err(defect)?;
+    let transport = match is_on("MESHLEDGER_RESPONSE_STREAM")? {
+        true => Transport::Streamed,
+        false => Transport::Buffered,
+    };
+    let usual = Settings::default();
+    let minutes: Option<u64> = read("MESHLEDGER_RESULT_MINUTES")?;
+    let settings = Settings {
+        transport,
+        url_lasts: minutes
+            .map_or(usual.url_lasts, |minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        ..usual
+    };
+    let results = is_on("MESHLEDGER_RESULTS")?.then(|| archive.results());
+    Ok(Function { service: Service::new(engine, questions, results, settings), transport })
+}
+
+fn limits() -> Result<Limits, HostError> {
+    let usual = Limits::default();
+    let seconds: Option<u64> = read("MESHLEDGER_QUERY_SECONDS_MAX")?;
+    let memory: Option<usize> = read("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
+    let memory = memory.map(|megabytes| megabytes.saturating_mul(MEGABYTE) / MEMORY_SHARE);
+    Ok(Limits {
+        memory_bytes: memory.unwrap_or(usual.memory_bytes),
+        scan_bytes_max: read("MESHLEDGER_QUERY_SCAN_BYTES_MAX")?,
+        rows_max: read("MESHLEDGER_QUERY_ROWS_MAX")?,
+        time: seconds.map_or(usual.time, Duration::from_secs),
+        ..usual
+    })
+}
+
+fn policy() -> Result<Option<Policy>, HostError> {
+    let name = "MESHLEDGER_POLICY";
+    let Some(text) = text(name)? else { return Ok(None) };
+    Policy::parse(&text).map(Some).map_err(|e| wrong(name, e, &text))
+}
