@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use archive::{Archive, Location};
 use common::ledger::{is_of_table, origin};
 use maintain_fn::Signer;
+use maintain_fn::handler::Key;
 use maintain_fn::holder::{self, HolderError};
 use tlog::note::{Algorithm, SeedSigner};
 
@@ -175,6 +176,25 @@ impl<'a> Owner<'a> {
         })
     }
 
+    /// The key that signs, as the maintain function has it.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(crate) async fn of_function(&self, option: Option<&Holder>) -> Result<Key, Failure> {
+        let Some(found) = self.find(option).await? else { return Ok(Key::None) };
+        Ok(match found.holder {
+            Holder::File(path) => Key::Seed(Box::new(file::read(&path)?)),
+            Holder::Variable(name) => {
+                Key::Seed(Box::new(holder::in_variable(&name, doors::secret(&name).as_deref())?))
+            }
+            Holder::Kms(key, algorithm) => {
+                let options = Box::new(options(self.location)?);
+                let endpoint = doors::kms_endpoint();
+                Key::Kms { key, algorithm, options, endpoint }
+            }
+        })
+    }
+
     async fn open(&self, named: &Named, origin: Option<&str>) -> Result<Box<dyn Signer>, Failure> {
         Ok(match &named.holder {
             Holder::File(path) => Box::new(file::read(path)?),
@@ -192,7 +212,8 @@ impl<'a> Owner<'a> {
                         )
                     })?,
                 };
-                let (options, endpoint) = (options(self.location)?, doors::kms_endpoint());
+                let options = options(self.location)?;
+                let endpoint = doors::kms_endpoint();
                 Box::new(
                     holder::in_kms(key, *algorithm, &origin, options, endpoint.as_deref()).await?,
                 )

@@ -2,19 +2,22 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use meshledger_tests::laptop::Laptop;
+use meshledger_tests::ministack::wait_for;
 use meshledger_tests::otlp;
-use meshledger_tests::records::good;
+use meshledger_tests::records::{good, lines};
 use meshledger_tests::server::{Server, send};
 use meshledger_tests::tamper::files_below;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -43,7 +46,7 @@ fn ids(laptop: &Laptop) -> Vec<String> {
 fn every_encoding_of_a_request_becomes_rows_before_it_is_answered() {
     let laptop = Laptop::new();
     let server = Server::start(&laptop, &[&QUICK[..], &["--cluster", "east"]].concat());
-    let pretty: serde_json::Value = serde_json::from_slice(&request(&["pretty"])).unwrap();
+    let pretty: Value = serde_json::from_slice(&request(&["pretty"])).unwrap();
     let pretty = serde_json::to_vec_pretty(&pretty).unwrap();
     let protobuf = |id: &str| otlp::protobuf([good(id)]);
     let zstd = zstd::encode_all(&request(&["zstd"])[..], 3).unwrap();
@@ -128,7 +131,7 @@ fn what_can_not_be_taken_is_refused_as_otlp_says_and_archives_nothing() {
 fn records_that_are_not_understood_are_counted_for_the_sender_and_kept() {
     let laptop = Laptop::new();
     let server = Server::start(&laptop, &QUICK);
-    let mut mixed: serde_json::Value = serde_json::from_slice(&request(&["a", "b"])).unwrap();
+    let mut mixed: Value = serde_json::from_slice(&request(&["a", "b"])).unwrap();
     // No time, and no line of which one could be taken.
     mixed["resourceLogs"][0]["scopeLogs"][0]["logRecords"][1] =
         json!({"body": {"stringValue": "?"}});
@@ -350,5 +353,116 @@ fn an_address_that_is_taken_is_said() {
     let listen = format!("127.0.0.1:{}", server.port());
     let second = laptop.command("serve").args(["--listen", &listen]).run().expect(3);
     let _ = second.says(&listen).says("--listen");
-    let _ = Laptop::empty().command("serve").run().expect(5).says("not an archive");
+    // And no archive is made where nothing will be served.
+    let empty = Laptop::empty();
+    let _ = empty.command("serve").args(["--listen", &listen]).run().expect(3);
+    assert!(!empty.archive_path().exists());
+}
+
+#[test]
+fn a_server_makes_the_archive_and_what_is_sent_can_be_asked_for_at_once() {
+    let laptop = Laptop::empty();
+    let server = Server::start(&laptop, &[]);
+    let began = Instant::now();
+    let sent = server.send("POST /v1/records", &[], &lines("r", 50));
+    assert_eq!((sent.status, sent.json()), (200, json!({"accepted": 50, "quarantined": 0})));
+    let ask = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        let headers = [("content-type", "application/json")];
+        let reply = server.send("POST /v1/query", &headers, body.as_bytes());
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()
+    };
+    let count = "SELECT count(*) AS n FROM mesh_events";
+    assert_eq!(ask(count)["rows"], json!([{"n": 50}]));
+    let visible = began.elapsed();
+    let sealed = || ask(count)["receipt"]["unsealed_rows"] == 0;
+    assert!(wait_for(Duration::from_secs(60), sealed));
+    println!("visible after {visible:?}, sealed after {:?}", began.elapsed());
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": [{
+        "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata",
+        "auditID": "00000000-0000-4000-8000-000000000001", "stage": "ResponseComplete",
+        "requestURI": "/api/v1/namespaces/shop/secrets", "verb": "list",
+        "user": {"username": "jane"}, "sourceIPs": ["1.2.3.4"],
+        "requestReceivedTimestamp": "2026-11-02T10:15:31.000000Z",
+        "stageTimestamp": "2026-11-02T10:15:31.100000Z"}]});
+    let headers = [("content-type", "application/json")];
+    let body = serde_json::to_vec_pretty(&list).unwrap();
+    for _ in 0..2 {
+        assert_eq!(server.send("POST /v1/audit", &headers, &body).status, 200);
+    }
+    let by_transport = "SELECT transport, count(*) AS n FROM mesh_events GROUP BY 1 ORDER BY 1";
+    let expected = json!([{"n": 1, "transport": "audit_webhook"}, {"n": 50, "transport": "http"}]);
+    assert_eq!(ask(by_transport)["rows"], expected);
+    // A key names a body, whatever is in it.
+    let key = [("idempotency-key", "7f")];
+    for name in ["a", "b"] {
+        assert_eq!(server.send("POST /v1/records", &key, &lines(name, 1)).status, 200);
+    }
+    assert_eq!(ask(count)["rows"], json!([{"n": 52}]));
+    for (line, headers, status) in [
+        ("GET /v1/records", &[][..], 405),
+        ("POST /v1/audit", &[], 415),
+        ("POST /v1/nothing", &[], 404),
+        ("GET /v1/query", &[], 405),
+    ] {
+        assert_eq!(server.send(line, headers, b"{}").status, status, "{line}");
+    }
+    let _ = server.stop();
+    laptop.verify_ok();
+}
+
+#[test]
+fn metrics_go_to_the_collector_that_is_named() {
+    let collector = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = format!("http://127.0.0.1:{}", collector.local_addr().unwrap().port());
+    let (sender, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in collector.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            // An empty line ends the head.
+            while reader.read_line(&mut head).is_ok_and(|read| read > "\r\n".len()) {}
+            let lower = head.to_ascii_lowercase();
+            let length = lower.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length = length.unwrap().trim().parse().unwrap();
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            if sender.send((head, serde_json::from_slice::<Value>(&body).unwrap())).is_err() {
+                return;
+            }
+        }
+    });
+    let folder = Laptop::empty();
+    let variables = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "200".to_owned()),
+    ];
+    let laptop = Laptop::remote(folder.archive(), variables);
+    let server = Server::start(&laptop, &[]);
+    server.send("POST /v1/records", &[], &[&lines("r", 7)[..], b"odd\n"].concat());
+    server.send("POST /v1/records", &[], &[&lines("r", 7)[..], b"odd\n"].concat());
+    let value = |request: &Value, name: &str| {
+        let metrics =
+            request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
+        let metric = metrics.iter().find(|metric| metric["name"] == name)?;
+        let points = metric.get("sum").or(metric.get("gauge")).unwrap()["dataPoints"].clone();
+        points[0]["asInt"].as_str().unwrap().parse::<u64>().ok()
+    };
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < limit, "no request told of all");
+        let (head, request) = heard.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(head.starts_with("POST /v1/metrics "), "{head}");
+        let all = [
+            value(&request, "meshledger.events.archived"),
+            value(&request, "meshledger.records.quarantined"),
+            value(&request, "meshledger.units.duplicate"),
+        ];
+        if all == [Some(7), Some(1), Some(1)] {
+            break;
+        }
+    }
+    let _ = server.stop();
 }

@@ -23,6 +23,8 @@ use crate::paths::venv;
 /// The key id and the secret that the server knows.
 const ACCESS_KEY: &str = "meshledger-test";
 pub(crate) const SECRET_KEY: &str = "not-a-secret";
+/// The key id of an identity that may do what the query function must, and no more.
+const QUERY_KEY: &str = "meshledger-query";
 /// Any region will do, as long as everybody signs for the same.
 const REGION: &str = "us-east-1";
 /// The bucket; the server makes it at the first PUT of its administrator.
@@ -144,6 +146,14 @@ impl Seaweed {
         format!("s3://{BUCKET}/{test}")
     }
 
+    /// The one test that the query function's role may ask in.
+    pub const QUERY_ROLE_ARCHIVE: &str = "query-role";
+
+    /// The environment of the query function: it reads one test's archive and writes results.
+    pub fn query_role(port: u16) -> Vec<(&'static str, String)> {
+        Self::environment_as(port, QUERY_KEY)
+    }
+
     /// The environment of a function that reaches this server; its credentials are Lambda's.
     pub fn function_environment(port: u16) -> Vec<(&'static str, String)> {
         vec![
@@ -190,6 +200,15 @@ fn identities(roles: &[(&str, String)]) -> String {
     let all = ["Admin", "Read", "Write", "List", "Tagging"];
     let keys = [credential(ACCESS_KEY), credential(ACCOUNT)];
     let mut identities = vec![json!({ "name": "test", "credentials": keys, "actions": all })];
+    let archive = format!("{BUCKET}/{}", Seaweed::QUERY_ROLE_ARCHIVE);
+    let query = [
+        format!("Read:{archive}/*"),
+        format!("Read:{archive}.work/*"),
+        format!("List:{BUCKET}"),
+        format!("Write:{archive}.work/results/*"),
+    ];
+    let asks = [credential(QUERY_KEY)];
+    identities.push(json!({ "name": QUERY_KEY, "credentials": asks, "actions": query }));
     let mut policies = Vec::new();
     for (key, policy) in roles {
         let credentials = [credential(key)];

@@ -9,6 +9,8 @@ use host::doors;
 use ingest_fn::deliver::{Deliverer, Doors, Reading};
 use ingest_fn::handler::{FirehoseResult, Handler};
 use ingest_fn::http::auth::Doorkeeper;
+use maintain_fn::handler::Asks;
+use maintain_fn::{Maintainer, SealOptions};
 
 use query_fn::questions::Questions;
 use query_fn::service::{Reply, Service, Settings, Transport};
@@ -16,7 +18,7 @@ use query_fn::{Engine, Limits};
 
 use crate::args::{Function, Invoke};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::key::{self, Trust};
+use crate::key::{self, Owner, Trust};
 use crate::output::{self, note, printable};
 use crate::serve::ask;
 
@@ -30,7 +32,7 @@ pub(crate) async fn run(args: Invoke) -> Outcome {
     match args.function {
         Function::Ingest => ingest(&archive, &args, event).await,
         Function::Query => query(&archive, &args, &event).await,
-        Function::Maintain => Err(Failure::usage("not there yet")),
+        Function::Maintain => maintain(&archive, &args, &event).await,
     }
 }
 
@@ -78,6 +80,29 @@ async fn query(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
     writeln!(out)?;
     out.flush()?;
     Ok(exit)
+}
+
+async fn maintain(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
+    let location = super::location(&args.place)?;
+    let owner = Owner::new(archive, &location).await?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, Some(owner.table_id()))?;
+    let maintainer = Maintainer::new(maintain_fn::handler::Settings {
+        archive: archive.clone(),
+        key: owner.of_function(args.key.holder.as_ref()).await?,
+        policy: trust.map(|trust| trust.policy),
+        seal: SealOptions::default(),
+        scheduled: Asks::Seal,
+    });
+    let time = Duration::from_secs(args.timeout_seconds);
+    let done = maintainer.answer(event.as_bytes(), time, doors::now_micros()?).await;
+    let json = done.answer.map_err(|failed| {
+        Failure::new(Exit::Storage, format!("{}: {}", failed.kind, failed.message))
+    })?;
+    let mut out = output::stdout();
+    out.write_all(&json)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(if done.failed.is_some() { Exit::Storage } else { Exit::Ok })
 }
 
 /// What answers questions over an archive, believing whom the policy names.

@@ -18,14 +18,14 @@ use crate::serve::{self, Settings};
 /// Runs the command.
 pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     let location = super::location(&args.place)?;
-    let archive = open_or_create(&args, &location).await?;
-    let owner = Owner::new(&archive, &location).await?;
-    let found = owner.find(args.key.holder.as_ref()).await?;
-    let trust = key::trust(args.policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let listener = TcpListener::bind(args.listen).await.map_err(|e| {
         let listen = args.listen;
         Failure::usage(format!("can not listen on {listen}: {e}; name another with --listen"))
     })?;
+    let archive = open_or_create(&args, &location).await?;
+    let owner = Owner::new(&archive, &location).await?;
+    let found = owner.find(args.key.holder.as_ref()).await?;
+    let trust = key::trust(args.policy.file.as_deref(), &location, Some(owner.table_id()))?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         note("No TLS and no authentication here: whoever reaches this address can write.");
