@@ -3,7 +3,7 @@
 //! Four seats by least privilege; a seat offers only what its role may do. Deliberately not here:
 //! clocks, environment, SQL, parsing of events, and the decision when to seal.
 
-mod background;
+pub mod background;
 mod delta_checkpoint;
 pub mod encode;
 pub mod error;
@@ -12,6 +12,8 @@ pub mod fault;
 pub mod held;
 pub mod location;
 pub mod log;
+#[cfg(any(test, feature = "fault"))]
+pub mod memory;
 pub mod options;
 pub mod prove;
 pub mod rejects;

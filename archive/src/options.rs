@@ -23,7 +23,8 @@ pub struct StoreOptions {
     pub virtual_hosted: bool,
     /// Attempts for one put whose outcome is unknown; 8 if absent.
     pub put_attempts_max: Option<u32>,
-    /// First pause between such attempts, in milliseconds; doubles each time; 100 if absent.
+    /// First pause between such attempts, in milliseconds; doubles each time; 100 if absent,
+    /// none at all if 0.
     pub put_pause_millis: Option<u64>,
     /// How the place of locks is reached, where it is another's; as all else, if absent.
     pub locks: Option<Box<Self>>,

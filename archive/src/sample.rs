@@ -24,6 +24,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::encode::encode_quarantine;
 use crate::error::ArchiveError;
 use crate::log::Log;
+use crate::memory::Bucket;
 use crate::seats::{Archive, CommitPut, Reader};
 use crate::snapshot::{Mode, Snapshot};
 use crate::{Location, SegmentEncoder, StoreOptions};
@@ -208,10 +209,24 @@ pub fn location(folder: &Path) -> Result<Location, ArchiveError> {
 /// # Errors
 /// If the folder can not be written.
 pub async fn create(folder: &Path) -> Result<Archive, ArchiveError> {
-    let genesis =
-        Genesis { table_id: "sample".to_owned(), timestamp_millis: 1_793_614_000_000, fence: true };
-    let options = StoreOptions { put_pause_millis: Some(1), ..StoreOptions::default() };
-    Ok(Archive::create(&location(folder)?, &options, &genesis).await?.archive)
+    Ok(Archive::create(&location(folder)?, &impatient(), &genesis()).await?.archive)
+}
+
+/// Creates an archive in a bucket in memory.
+///
+/// # Errors
+/// If it can not be created there.
+pub async fn create_in(bucket: &Bucket) -> Result<Archive, ArchiveError> {
+    let archive = bucket.archive(Arc::new(bucket.clone()), &impatient());
+    Ok(archive.create_here(&genesis()).await?.archive)
+}
+
+fn genesis() -> Genesis {
+    Genesis { table_id: "sample".to_owned(), timestamp_millis: 1_793_614_000_000, fence: true }
+}
+
+fn impatient() -> StoreOptions {
+    StoreOptions { put_pause_millis: Some(1), ..StoreOptions::default() }
 }
 
 /// Stores a delivery's files and then its manifest, as ingest does.

@@ -77,12 +77,15 @@ impl Archive {
         options: &StoreOptions,
         genesis: &Genesis,
     ) -> Result<Created, ArchiveError> {
-        let archive = Self::connect(location, options)?;
+        Self::connect(location, options)?.create_here(genesis).await
+    }
+
+    pub(crate) async fn create_here(self, genesis: &Genesis) -> Result<Created, ArchiveError> {
         let key = layout::commit_key(0);
-        let put = archive.places.archive.put_new(&key, Bytes::from(genesis.to_bytes())).await?;
-        let table_id = archive.table_id().await?.to_owned();
+        let put = self.places.archive.put_new(&key, Bytes::from(genesis.to_bytes())).await?;
+        let table_id = self.table_id().await?.to_owned();
         // After a lost answer `Created` may be another's equal bytes: the same table id, then.
-        Ok(Created { archive, is_new: put == Put::Created, table_id })
+        Ok(Created { archive: self, is_new: put == Put::Created, table_id })
     }
 
     /// Opens an archive; version 0 must be there.
@@ -138,6 +141,13 @@ impl Archive {
     /// The seat that seals.
     pub fn sealer(&self) -> Sealer {
         Sealer::new(self.reader())
+    }
+
+    /// An archive in these stores; locks are in the work area.
+    #[cfg(any(test, feature = "fault"))]
+    pub(crate) fn of_stores(archive: Store, work: Store) -> Self {
+        let locks = work.clone();
+        Self { places: Places { archive, work, locks, table_id: Arc::default() } }
     }
 
     /// The same archive, its writes and reads failing as `fault` says.

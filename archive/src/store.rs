@@ -217,13 +217,17 @@ impl Store {
                 Arc::new(s3::S3Store::new(&target.url, bucket, prefix, options)?)
             }
         };
-        Ok(Self {
-            url: target.url.as_str().into(),
+        Ok(Self::of_backend(&target.url, backend, options))
+    }
+
+    pub(crate) fn of_backend(url: &str, backend: Arc<dyn Backend>, options: &StoreOptions) -> Self {
+        Self {
+            url: url.into(),
             backend,
             counters: Arc::default(),
             put_attempts_max: options.put_attempts_max.unwrap_or(PUT_ATTEMPTS_MAX).max(1),
             put_pause: Duration::from_millis(options.put_pause_millis.unwrap_or(PUT_PAUSE_MILLIS)),
-        })
+        }
     }
 
     /// The same store with another backend around its own.
@@ -493,7 +497,9 @@ impl Store {
                 let object = self.object_url(key);
                 return Err(ArchiveError::Unknown { object, attempts, source: Box::new(unknown) });
             }
-            tokio::time::sleep(pause).await;
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             pause = (pause * 2).min(PUT_PAUSE_MAX);
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use archive::held::Held;
 use archive::log::Log;
 use archive::snapshot::{Kept, KeptRejects, kept_rejects, kept_rows};
-use archive::{ArchiveError, CommitPut, Sealer};
+use archive::{ArchiveError, CommitPut, Sealer, background};
 use bytes::Bytes;
 use common::commit::{CommitNote, ManifestRef, Operation, empty_bytes, seal_bytes};
 use common::layout::CHECKPOINT_KEY;
@@ -420,7 +420,8 @@ async fn take_kept(
         };
         let bytes = read(sealer, &file.path).await?;
         let (entry, kept) = (file.clone(), kept.clone());
-        let rewritten = blocking(move || rewrite::events(&entry, bytes, &ranges, &kept)).await;
+        let rewritten =
+            blocking(&file.path, move || rewrite::events(&entry, bytes, &ranges, &kept)).await;
         match rewritten {
             Ok(mut encoded) => {
                 let path = &encoded.entry.path;
@@ -451,7 +452,7 @@ async fn take_kept_rejects(
     for entry in &manifest.quarantine {
         let bytes = read(sealer, &entry.path).await?;
         let kept = kept.clone();
-        match blocking(move || rewrite::rejects(bytes, &kept)).await {
+        match blocking(&entry.path, move || rewrite::rejects(bytes, &kept)).await {
             Ok(None) => {}
             Ok(Some((bytes, mut rewritten))) => {
                 rewritten.version = sealer.put_versioned_file(&rewritten.path, bytes).await?;
@@ -482,9 +483,10 @@ async fn read(sealer: &Sealer, path: &str) -> Result<Bytes, ArchiveError> {
 
 /// Runs a decoder over bytes that may drive it to a panic.
 async fn blocking<T: Send + 'static>(
+    path: &str,
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
+    match background::run(path, work).await {
         Ok(done) => done.map_err(|e| e.to_string()),
         Err(panicked) => Err(panicked.to_string()),
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use archive::store::{LIST_PAGE_COUNT, Listed};
 use archive::verify::check_manifest_files;
-use archive::{ArchiveError, Sealer};
+use archive::{ArchiveError, Sealer, background};
 use bytes::Bytes;
 use common::layout;
 use common::manifest::Manifest;
@@ -221,7 +221,7 @@ async fn read(sealer: &Sealer, key: String) -> Result<Read, ArchiveError> {
 /// Reads a manifest that must be the one its inbox key names.
 async fn parse(key: &str, bytes: Bytes) -> Result<Manifest, String> {
     let name = key.to_owned();
-    let parsed = tokio::task::spawn_blocking(move || Manifest::from_bytes(&name, &bytes)).await;
+    let parsed = background::run(key, move || Manifest::from_bytes(&name, &bytes)).await;
     let manifest = match parsed {
         Ok(parsed) => parsed.map_err(|e| e.to_string())?,
         Err(panicked) => return Err(panicked.to_string()),
