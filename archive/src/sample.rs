@@ -13,13 +13,16 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
-use common::commit::{CommitNote, Genesis, ManifestRef, Operation, seal_bytes};
+use common::commit::{
+    CommitNote, Genesis, ManifestRef, Operation, add_action, empty_bytes, seal_bytes,
+};
 use common::date::EventDate;
 use common::manifest::{FileEntry, Manifest, Provenance, RowRange, Source, Unit};
 use common::row::{RowKey, RowSeed};
 use common::schema::{COLUMNS, ColumnType, file_schema, quarantine_schema};
 use common::{DeliveryId, SegmentId, Sha256Digest, UnitId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::json;
 
 use crate::encode::encode_quarantine;
 use crate::error::ArchiveError;
@@ -278,6 +281,45 @@ pub async fn seal(archive: &Archive, samples: &[&Sample]) -> Result<CommitPut, A
     }
     let _ = sealer.write_held_runs(&sealer.log(&log).await?, 0).await?;
     Ok(put)
+}
+
+/// Bytes of the next commit, which takes files out of the table: with other files of the same rows
+/// in their place, or without. No program writes such commits yet.
+///
+/// # Errors
+/// If the note can not be written.
+pub fn removing_commit(
+    log: &Log,
+    removes: &[&str],
+    adds: &[FileEntry],
+) -> Result<Bytes, ArchiveError> {
+    const TIMESTAMP_MILLIS: i64 = 1_793_616_000_000;
+    let is_loss = adds.is_empty();
+    let note = CommitNote {
+        format: common::FORMAT,
+        operation: if is_loss { Operation::Expire } else { Operation::Compact },
+        version: log.next_version(),
+        previous_sha256: log.commits().last().map(|last| last.sha256),
+        delta_checkpoint: None,
+        refused: None,
+        manifests: Vec::new(),
+    };
+    let mut bytes = empty_bytes(TIMESTAMP_MILLIS, &note);
+    let removes = removes.iter().map(|path| {
+        json!({"remove": {
+            "path": path, "deletionTimestamp": TIMESTAMP_MILLIS, "dataChange": is_loss,
+        }})
+    });
+    let adds = adds.iter().map(|file| {
+        let mut add = add_action(file, TIMESTAMP_MILLIS);
+        add["dataChange"] = json!(false);
+        json!({ "add": add })
+    });
+    for action in removes.chain(adds) {
+        serde_json::to_writer(&mut bytes, &action)?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes.into())
 }
 
 /// Names (`a#0`) of the rows a snapshot shows, sorted, and its rejects (`a!0`) after them. Slow

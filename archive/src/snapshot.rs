@@ -4,7 +4,7 @@
 //! the inbox is listed first and the log loaded after, so that what a sealer moves in between is
 //! seen in at least one of them, and what is seen in both is held and dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -244,19 +244,30 @@ impl Snapshot {
         }
     }
 
-    /// Adds what commits add.
+    /// Adds what commits add, and takes out what they remove.
     pub(crate) fn add_commits(&mut self, commits: &[Arc<SealedCommit>]) {
-        for sealed in commits {
-            let sealed_version = Some(sealed.commit.note.version);
-            self.files.extend(sealed.commit.adds.iter().map(|entry| SnapshotFile {
+        // From the end on: a file counts unless a later commit removes it.
+        let mut removed: HashSet<&str> = HashSet::new();
+        let mut added = Vec::new();
+        for sealed in commits.iter().rev() {
+            let commit = &sealed.commit;
+            let counts = |entry: &&FileEntry| !removed.contains(entry.path.as_str());
+            added.extend(commit.adds.iter().rev().filter(counts).map(|entry| SnapshotFile {
                 entry: entry.clone(),
-                sealed_version,
+                sealed_version: Some(commit.note.version),
                 kept_rows: None,
             }));
+            removed.extend(commit.removes.iter().map(String::as_str));
+        }
+        if !removed.is_empty() {
+            self.files.retain(|file| !removed.contains(file.entry.path.as_str()));
+        }
+        self.files.extend(added.into_iter().rev());
+        for sealed in commits {
             let quarantine = sealed.commit.note.manifests.iter().flat_map(|m| &m.quarantine);
             self.quarantine.extend(quarantine.map(|entry| SnapshotQuarantine {
                 entry: entry.clone(),
-                sealed_version,
+                sealed_version: Some(sealed.commit.note.version),
                 kept_units: None,
             }));
         }

@@ -29,6 +29,17 @@ pub enum Operation {
     Heartbeat,
     /// Adds nothing: stands in the place of a commit that was never signed, and names it.
     Repair,
+    /// Files in the place of others, with the same rows. Read, and written by no program yet.
+    Compact,
+    /// Files that are no part of the table any more. Read, and written by no program yet.
+    Expire,
+}
+
+impl Operation {
+    /// Whether such a commit takes files out of the table.
+    pub const fn removes(self) -> bool {
+        matches!(self, Self::Compact | Self::Expire)
+    }
 }
 
 /// A sealed manifest, as its commit names it.
@@ -108,6 +119,8 @@ pub struct Commit {
     pub creation: Option<Creation>,
     /// Files added.
     pub adds: Vec<FileEntry>,
+    /// Paths of files that are no part of the table from here on.
+    pub removes: Vec<String>,
 }
 
 /// The actions of version 0 that a Delta checkpoint repeats, as they stand there.
@@ -192,12 +205,14 @@ fn commit_info(timestamp_millis: i64, note: &CommitNote) -> Value {
         Operation::Seal => "WRITE",
         Operation::Heartbeat => "HEARTBEAT",
         Operation::Repair => "REPAIR",
+        Operation::Compact => "OPTIMIZE",
+        Operation::Expire => "DELETE",
     };
     json!({"commitInfo": {
         "timestamp": timestamp_millis,
         "operation": operation,
         "operationParameters": {},
-        "isBlindAppend": note.operation != Operation::Init,
+        "isBlindAppend": note.operation != Operation::Init && !note.operation.removes(),
         "engineInfo": crate::WRITER,
         "meshledger": note,
     }})
@@ -305,24 +320,72 @@ impl Commit {
                     commit.creation.get_or_insert_default().metadata = body;
                 }
                 ("add", Some(commit)) if version > 0 => {
-                    let file = parse_add(body).map_err(|e| e.within(&key))?;
+                    let is_new = !commit.note.operation.removes();
+                    let file = parse_add_of(body, is_new).map_err(|e| e.within(&key))?;
                     commit.adds.push(file);
+                }
+                ("remove", Some(commit)) if commit.note.operation.removes() => {
+                    let is_loss = commit.note.operation == Operation::Expire;
+                    commit.removes.push(parse_remove(body, is_loss).map_err(|e| e.within(&key))?);
                 }
                 _ => return Err(wrong(number, "an action that may stand here", &name)),
             }
         }
         let commit = commit.ok_or_else(|| wrong(0, "commitInfo", "nothing"))?;
         let note = &commit.note;
-        let must_be_empty = !matches!(note.operation, Operation::Init | Operation::Seal);
-        if must_be_empty && !(note.manifests.is_empty() && commit.adds.is_empty()) {
-            let found = format!("{} manifests", note.manifests.len());
-            return Err(FormatError::new(&key, "a commit that adds nothing", found));
+        if let Some(expected) = commit.contradiction() {
+            let (adds, removes) = (commit.adds.len(), commit.removes.len());
+            let manifests = note.manifests.len();
+            let found = format!("{manifests} manifests, {adds} adds, {removes} removes");
+            return Err(FormatError::new(&key, expected, found));
         }
         if version == 0 && (!protocol || commit.table_id.is_none()) {
             return Err(FormatError::new(&key, "protocol and metaData", "one is missing"));
         }
         Ok(commit)
     }
+}
+
+impl Commit {
+    /// What a commit of this operation must be and this one is not.
+    const fn contradiction(&self) -> Option<&'static str> {
+        let (is_named, is_added) = (!self.note.manifests.is_empty(), !self.adds.is_empty());
+        let is_removed = !self.removes.is_empty();
+        match self.note.operation {
+            Operation::Init | Operation::Seal => None,
+            Operation::Heartbeat | Operation::Repair if is_named || is_added => {
+                Some("a commit that adds nothing")
+            }
+            Operation::Compact if is_named || !is_added || !is_removed => {
+                Some("adds in the place of removes, and no manifests")
+            }
+            Operation::Expire if is_named || is_added || !is_removed => Some("removes alone"),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the body of a `remove` action: the path.
+fn parse_remove(body: Value, is_loss: bool) -> Result<String, FormatError> {
+    let remove: Remove = serde_json::from_value(body)
+        .map_err(|e| FormatError::new("remove", "this format's remove", e.to_string()))?;
+    if remove.data_change != is_loss {
+        let expected = format!("dataChange {is_loss}");
+        return Err(FormatError::new(&remove.path, expected, remove.data_change.to_string()));
+    }
+    match crate::layout::parse(&remove.path) {
+        crate::layout::Place::Data(..) => Ok(remove.path),
+        _ => Err(FormatError::new("remove", "the path of a data file", &remove.path)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Remove {
+    path: String,
+    #[serde(rename = "deletionTimestamp")]
+    _deletion_timestamp: i64,
+    data_change: bool,
 }
 
 fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
@@ -357,7 +420,8 @@ fn parse_info(version: u64, body: &Value) -> Result<Commit, FormatError> {
         let found = format!("{:?}", note.operation);
         return Err(FormatError::new("commitInfo", "a refused commit with a repair only", found));
     }
-    Ok(Commit { timestamp_millis, note, table_id: None, creation: None, adds: Vec::new() })
+    let (adds, removes) = (Vec::new(), Vec::new());
+    Ok(Commit { timestamp_millis, note, table_id: None, creation: None, adds, removes })
 }
 
 fn check_protocol(body: &Value) -> Result<(), FormatError> {
@@ -452,6 +516,11 @@ struct DeltaStats {
 /// # Errors
 /// Names what is not as it should be.
 pub fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
+    parse_add_of(body, true)
+}
+
+/// As [`parse_add`], of a file that brings rows or, in a compaction, has rows that were there.
+fn parse_add_of(body: Value, is_new: bool) -> Result<FileEntry, FormatError> {
     let add: Add = serde_json::from_value(body)
         .map_err(|e| FormatError::new("add", "this format's add", e.to_string()))?;
     let number = |name: &str, text: &str| -> Result<i64, FormatError> {
@@ -475,8 +544,9 @@ pub fn parse_add(body: Value) -> Result<FileEntry, FormatError> {
     if add.tags.row_enc != crate::row::ENCODING {
         return Err(FormatError::new("ma.row_enc", crate::row::ENCODING, &add.tags.row_enc));
     }
-    if !add.data_change {
-        return Err(FormatError::new(&entry.path, "dataChange true", "false"));
+    if add.data_change != is_new {
+        let (expected, found) = (format!("dataChange {is_new}"), add.data_change.to_string());
+        return Err(FormatError::new(&entry.path, expected, found));
     }
     entry.check()?;
     Ok(entry)
@@ -628,6 +698,49 @@ mod tests {
         refused("\"ma.row_enc\":\"row/v1\",", "", "ma.row_enc");
         let root = Sha256Digest::of(b"rows").to_hex();
         refused(&root, &root.to_uppercase(), "64 lower-case hex digits");
+    }
+
+    #[test]
+    fn commits_that_remove_read_back_and_remove_files_of_the_table_alone() {
+        let path = &file().path;
+        let text = |operation, change: bool, path: &str, has_add: bool| {
+            let note = CommitNote {
+                format: crate::FORMAT,
+                operation,
+                version: 5,
+                previous_sha256: Some(Sha256Digest::of(b"4")),
+                delta_checkpoint: None,
+                refused: None,
+                manifests: Vec::new(),
+            };
+            let add = String::from_utf8(seal_bytes(7, &note, &[file()])).unwrap();
+            let add = add.replace("\"dataChange\":true", &format!("\"dataChange\":{change}"));
+            let (info, add) = add.split_once('\n').unwrap();
+            let remove = json!({"remove": {
+                "path": path, "deletionTimestamp": 7, "dataChange": change,
+            }});
+            format!("{info}\n{remove}\n{}", if has_add { add } else { "" })
+        };
+        for (operation, change, path, has_add, is_right) in [
+            (Operation::Compact, false, &**path, true, true),
+            (Operation::Expire, true, path, false, true),
+            (Operation::Compact, true, path, true, false),
+            (Operation::Compact, false, path, false, false),
+            (Operation::Expire, false, path, false, false),
+            (Operation::Expire, true, path, true, false),
+            (Operation::Expire, true, "manifests/x.json", false, false),
+            (Operation::Expire, true, "../elsewhere", false, false),
+            (Operation::Seal, true, path, true, false),
+            (Operation::Heartbeat, true, path, false, false),
+        ] {
+            let text = text(operation, change, path, has_add);
+            let parsed = Commit::parse(5, text.as_bytes());
+            assert_eq!(parsed.is_ok(), is_right, "{parsed:?}: {text}");
+            if let Ok(commit) = parsed {
+                assert_eq!(commit.removes, [path]);
+                assert_eq!(commit.adds.len(), usize::from(has_add));
+            }
+        }
     }
 
     #[test]

@@ -152,3 +152,42 @@ async fn a_snapshot_of_an_earlier_version_leaves_out_what_came_after() {
     let at = reader.snapshot_at(Some(&at), Mode::Fresh, 3).await.unwrap();
     assert_eq!(gets(&at), (3, 3));
 }
+
+#[tokio::test]
+async fn a_removed_file_is_gone_and_its_units_stay_held() {
+    let bucket = crate::memory::Bucket::default();
+    let archive = sample::create_in(&bucket).await.unwrap();
+    let sealer = archive.sealer();
+    let samples = ["a", "b", "c"].map(|name| delivery(&[unit(name, 1, 0)], 1).unwrap());
+    for sample in &samples {
+        ingest(&archive, sample).await.unwrap();
+        let _ = sample::seal(&archive, &[sample]).await.unwrap();
+    }
+    let shows = async |names: &[&str]| {
+        for mode in [Mode::Fresh, Mode::Strict] {
+            assert_eq!(shown(&archive.reader(), mode).await.unwrap(), names, "{mode:?}");
+        }
+    };
+    let path = |n: usize| samples[n].files[0].0.as_str();
+    let commit = async |removes: &[&str], adds: &[FileEntry]| {
+        let log = sealer.log(&Log::default()).await.unwrap();
+        let bytes = sample::removing_commit(&log, removes, adds).unwrap();
+        let put = sealer.put_commit(log.next_version(), bytes).await.unwrap();
+        assert_eq!(put, crate::CommitPut::Won);
+    };
+    shows(&["a#0", "b#0", "c#0"]).await;
+    commit(&[path(1)], &[]).await;
+    shows(&["a#0", "c#0"]).await;
+    // A file in the place of two, with the rows of one of them, to tell it from both.
+    let merged = delivery(&[unit("d", 1, 0)], 1).unwrap();
+    let _ = archive.writer().put_file(&merged.files[0].0, merged.files[0].1.clone()).await.unwrap();
+    commit(&[path(0), path(2)], &merged.manifest.files).await;
+    shows(&["d#0"]).await;
+    // All of them again: held, by the manifests of the commits that sealed them.
+    for sample in &samples {
+        ingest(&archive, sample).await.unwrap();
+    }
+    shows(&["d#0"]).await;
+    commit(&[&merged.files[0].0], &[]).await;
+    shows(&[]).await;
+}

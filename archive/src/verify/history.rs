@@ -165,6 +165,17 @@ pub(super) async fn of_commit(
         }
     }
     findings.extend(claims.unclaimed());
+    if !commit.removes.is_empty() {
+        findings.push(
+            Finding::new(Code::ManifestFormat, store.object_url(&layout::commit_key(version)))
+                .version(Some(version))
+                .differs(
+                    "a commit that removes nothing",
+                    format!("{} removes", commit.removes.len()),
+                )
+                .detail("nobody can sign yet that files may go"),
+        );
+    }
     of_commit.expect_files(store, commit, findings);
     Ok(of_commit)
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use archive::Archive;
+use archive::Mode;
 use archive::fault::{Fault, Lost, Then};
-use archive::sample;
+use archive::sample::{self, delivery, unit};
 use async_trait::async_trait;
 use common::ledger::Entry;
 use tlog::note::{Algorithm, SeedSigner, Signature, VerifierKey};
@@ -571,7 +572,7 @@ async fn after_an_hour_of_silence_an_empty_commit_is_signed_and_says_its_time() 
     assert_eq!(beat(&archive, ahead).await.unwrap().heartbeats, 1);
     assert_eq!(beat(&archive, later).await.unwrap().heartbeats, 1);
     assert_eq!((judge(folder.path()), findings(&archive).await), (5, vec![]));
-    assert_eq!(sample::shown(&archive.reader(), archive::Mode::Strict).await.unwrap(), ["a#0"]);
+    assert_eq!(sample::shown(&archive.reader(), Mode::Strict).await.unwrap(), ["a#0"]);
     // Without a ledger there is nothing to be silent about.
     let folder = tempfile::tempdir().unwrap();
     let archive = sample::create(folder.path()).await.unwrap();
@@ -624,5 +625,31 @@ async fn every_write_of_a_heartbeat_may_lose_its_request_or_its_reply_or_be_the_
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_removes_files_is_never_signed() {
+    for is_loss in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = sample::create(folder.path()).await.unwrap();
+        deliver(&archive, "a").await;
+        let sealer = archive.sealer();
+        let _ = seal_signed(&sealer, &key(), NOW_MICROS, SealOptions::default()).await.unwrap();
+        let other = delivery(&[unit("b", 1, 0)], 1).unwrap();
+        let writer = archive.writer();
+        let _ = writer.put_file(&other.files[0].0, other.files[0].1.clone()).await.unwrap();
+        let log = sealer.log(&Log::default()).await.unwrap();
+        let there = log.commits()[1].commit.adds[0].path.clone();
+        let adds = if is_loss { &[][..] } else { &other.manifest.files };
+        let bytes = sample::removing_commit(&log, &[&there], adds).unwrap();
+        let _ = sealer.put_commit(2, bytes).await.unwrap();
+        let sealed = seal_signed(&sealer, &key(), NOW_MICROS, SealOptions::default()).await;
+        let Err(SealError::Unsigned { version: 2, reasons, .. }) = sealed else {
+            panic!("{sealed:?}");
+        };
+        assert!(reasons.iter().any(|r| r.contains("a commit that removes nothing")), "{reasons:?}");
+        // Strict answers rest on what was signed.
+        assert_eq!(sample::shown(&archive.reader(), Mode::Strict).await.unwrap(), ["a#0"]);
     }
 }
