@@ -350,6 +350,7 @@ impl World {
                 manifests_per_commit_max: self.chance.one_of(&[1, 2, 4]),
                 delta_checkpoint_every: self.chance.one_of(&[0, 2, 5]),
                 heartbeat_after: None,
+                ..SealOptions::default()
             };
             let (archive, signer) = (self.archive(&actor), self.signer.clone());
             let (oracle, gate) = (self.oracle.clone(), self.gate.clone());
