@@ -24,6 +24,7 @@ mod kit;
 mod lambda_build;
 mod lambda_ingest;
 mod lambda_maintain;
+mod lambda_query;
 mod ledger;
 mod locks;
 mod matrix;
