@@ -65,7 +65,7 @@ fn read_answers(files: &[(&str, &Path)], expected: &Value) {
 }
 
 /// Fetches a result: status, length and SHA-256.
-fn fetch(url: &str, after_seconds: u32) -> Value {
+pub(crate) fn fetch(url: &str, after_seconds: u32) -> Value {
     let output = script("fetch.py").args([url.to_owned(), after_seconds.to_string()]).run();
     assert_eq!(output.code, Some(0), "{}", output.report());
     output.json()
