@@ -78,7 +78,7 @@ fn other_programs_read_every_format() {
     runtime().block_on(async {
         let archive = open(laptop.archive(), &StoreOptions::default()).await;
         let service = service(&archive, Settings::default());
-        let sql = "SELECT event_time, source_principal AS who, http_status, decision, \
+        let sql = "SELECT event_time, src_ip AS who, http_status, decision, \
                    principal IS NULL AS unknown, arrow_cast(raw, 'Binary') AS bytes, \
                    make_array(decision, 'é\"') AS list, segment_row * 1.5 AS real, event_date \
                    FROM mesh_events ORDER BY segment, segment_row";
