@@ -11,7 +11,6 @@ use ingest_fn::handler::{FirehoseResult, Handler};
 use ingest_fn::http::auth::Doorkeeper;
 use maintain_fn::handler::Asks;
 use maintain_fn::{Maintainer, SealOptions};
-
 use query_fn::questions::Questions;
 use query_fn::service::{Reply, Service, Settings, Transport};
 use query_fn::{Engine, Limits};
@@ -46,10 +45,7 @@ async fn ingest(archive: &Archive, args: &Invoke, event: String) -> Outcome {
             return Err(Failure::new(Exit::Input, format!("{}: {error}", error.kind())));
         }
     };
-    let mut out = output::stdout();
-    out.write_all(&json)?;
-    writeln!(out)?;
-    out.flush()?;
+    print(&json)?;
     note(&format!(
         "{} events and {} rejects of {} items in {} deliveries, {} of them there before.",
         report.events, report.rejects, report.items, report.deliveries, report.deliveries_repeated
@@ -70,16 +66,13 @@ async fn query(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
     let trust = key::trust(args.policy.file.as_deref(), &location, Some(table_id))?;
     let service = query_service(archive, trust.as_ref(), Transport::Buffered)?;
     let call = ask::call(Duration::from_secs(args.timeout_seconds))?;
-    let (payload, exit) = match service.answer(event.as_bytes(), call).await {
-        Reply::Payload(payload) => (payload, Exit::Ok),
-        Reply::Http(answer) => (answer.into_gateway_payload(), Exit::Ok),
+    let payload = match service.answer(event.as_bytes(), call).await {
+        Reply::Payload(payload) => payload,
+        Reply::Http(answer) => answer.into_gateway_payload(),
         Reply::Defect(message) => return Err(Failure::new(Exit::Query, message)),
     };
-    let mut out = output::stdout();
-    out.write_all(&payload)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(exit)
+    print(&payload)?;
+    Ok(Exit::Ok)
 }
 
 async fn maintain(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
@@ -98,10 +91,7 @@ async fn maintain(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
     let json = done.answer.map_err(|failed| {
         Failure::new(Exit::Storage, format!("{}: {}", failed.kind, failed.message))
     })?;
-    let mut out = output::stdout();
-    out.write_all(&json)?;
-    writeln!(out)?;
-    out.flush()?;
+    print(&json)?;
     Ok(if done.failed.is_some() { Exit::Storage } else { Exit::Ok })
 }
 
@@ -146,6 +136,14 @@ fn handler(archive: &Archive, args: &Invoke) -> Result<Handler, Failure> {
         door: Doorkeeper::open_to_all(),
         firehose: FirehoseResult::Dropped,
     })
+}
+
+/// Prints an answer on a line.
+fn print(answer: &[u8]) -> Result<(), Failure> {
+    let mut out = output::stdout();
+    out.write_all(answer)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, Failure> {

@@ -62,9 +62,7 @@ impl Asker {
 /// # Errors
 /// If the machine gives neither time nor randomness.
 pub(crate) fn call(time_left: Duration) -> Result<Call, host::HostError> {
-    let random = doors::random_seed()?;
-    let id = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Call { time_left, now_micros: doors::now_micros()?, id })
+    Ok(Call { time_left, now_micros: doors::now_micros()?, id: doors::new_name()? })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
