@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::store::Clients;
+
 /// Settings of an S3 store; a local archive needs none.
 #[derive(Default, Clone)]
 pub struct StoreOptions {
@@ -28,6 +30,8 @@ pub struct StoreOptions {
     pub put_pause_millis: Option<u64>,
     /// How the place of locks is reached, where it is another's; as all else, if absent.
     pub locks: Option<Box<Self>>,
+    /// HTTP clients, shared by all stores that are reached with clones of these options.
+    pub clients: Clients,
     /// Further settings by the object store's own names, for example
     /// `aws_container_credentials_relative_uri`.
     pub extra: BTreeMap<String, String>,

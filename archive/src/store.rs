@@ -3,6 +3,7 @@
 //! Only the files of this module, and `web.rs`, name `object_store`. Conditional writes whose outcome the store
 //! does not tell are resolved here, by reading again, so that nobody above has to.
 
+mod clients;
 mod counted;
 mod landing;
 mod local;
@@ -27,6 +28,7 @@ use crate::error::ArchiveError;
 use crate::location::{Kind, Target};
 use crate::options::StoreOptions;
 
+pub use clients::Clients;
 #[cfg(any(test, feature = "fault"))]
 pub use landing::Shelf;
 pub use landing::{LANDING_READ_BYTES, Landed, Landing};

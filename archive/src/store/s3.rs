@@ -160,6 +160,7 @@ fn builder(
         // The store checks the bytes it received, and a later HEAD can prove them.
         .with_checksum_algorithm(Checksum::SHA256)
         .with_client_options(client_options(options))
+        .with_http_connector(options.clients.clone())
         .with_retry(RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),

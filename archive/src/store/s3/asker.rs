@@ -10,9 +10,7 @@ use common::Sha256Digest;
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use object_store::aws::{AmazonS3, AwsAuthorizer};
-use object_store::client::{
-    HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody};
 use object_store::path::Path;
 use object_store::signer::Signer;
 
@@ -46,7 +44,7 @@ impl Asker {
 
     fn clients(&self) -> Option<&Clients> {
         let make = || {
-            let http = ReqwestConnector::default().connect(&client_options(&self.options)).ok()?;
+            let http = self.options.clients.connect(&client_options(&self.options)).ok()?;
             let s3 = builder(&self.bucket, 0, &self.options).ok()?.build().ok()?;
             Some(Clients { s3, http })
         };
