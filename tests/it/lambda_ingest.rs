@@ -37,6 +37,18 @@ fn with_credentials(environment: &Environment) -> Environment {
     environment.iter().cloned().chain(credentials).collect()
 }
 
+/// The variables of a function that reaches the server through a proxy.
+fn through(proxy: &FaultyProxy, environment: Environment) -> Environment {
+    let through = Seaweed::function_environment(proxy.port());
+    environment
+        .into_iter()
+        .map(|(name, value)| {
+            let other = through.iter().find(|(other, _)| *other == name);
+            (name, other.map_or(value, |(_, other)| other.clone()))
+        })
+        .collect()
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -116,14 +128,7 @@ fn a_queues_messages_come_again_until_the_archive_can_be_written() {
     let (laptop, environment) = archive(&server, "ingest-sqs");
     let proxy = FaultyProxy::start(server.port(), 7, 3);
     proxy.set_faulty(true);
-    let through = Seaweed::function_environment(proxy.port());
-    let environment: Environment = environment
-        .into_iter()
-        .map(|(name, value)| {
-            let other = through.iter().find(|(other, _)| *other == name);
-            (name, other.map_or(value, |(_, other)| other.clone()))
-        })
-        .collect();
+    let environment = through(&proxy, environment);
     let function = stack.deploy(&Deploy::new("ingest-sqs", PROGRAM, &environment));
     let queue = stack.queue("ingest-sqs", 2);
     for n in 0..30 {
@@ -380,6 +385,53 @@ fn work_that_can_not_finish_is_handed_back_in_time() {
     process.signal("TERM");
     let end = process.end();
     assert_eq!((end.code, end.signal), (Some(0), None), "{}", process.log());
+}
+
+/// Takes the processor from a function's process, as a sandbox that is starved does.
+fn freeze(function: &str) {
+    let variable = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
+    let is_it = |folder: &std::path::Path| {
+        let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = processes.filter(|folder| is_it(folder)).collect();
+    assert!(!found.is_empty(), "no process of {function} runs");
+    for folder in found {
+        let id = folder.file_name().unwrap().to_owned();
+        let stopped = std::process::Command::new("kill").arg("-STOP").arg(id).status();
+        assert!(stopped.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn what_lambda_ends_after_it_stored_and_before_it_answered_counts_once() {
+    let (server, stack) = (Seaweed::shared(), Ministack::shared());
+    let (laptop, environment) = archive(&server, "ingest-frozen");
+    let proxy = FaultyProxy::start(server.port(), 1, 2);
+    proxy.set_faulty(false);
+    let environment = through(&proxy, environment);
+    let deploy = Deploy { timeout: 3, ..Deploy::new("ingest-frozen", PROGRAM, &environment) };
+    let function = stack.deploy(&deploy);
+    let freeze_when_stored = || proxy.before_reply("/inbox/", || freeze("ingest-frozen"));
+
+    freeze_when_stored();
+    let event = kinesis(&[(1, &lines("a", 3))]);
+    assert_eq!(function.invoke(&event).error_type(), "Sandbox.Timedout");
+    assert_eq!(laptop.events(), 3, "it was stored before it was ended");
+    assert_eq!(function.invoke(&event).ok(), json!({"batchItemFailures": []}));
+    assert_eq!(laptop.events(), 3);
+
+    freeze_when_stored();
+    let queue = stack.queue("ingest-frozen", 4);
+    queue.send(&good("m"), None);
+    function.listen_to(&queue.arn(), 1, &json!({}));
+    assert!(wait_for(LIMIT, || queue.is_emptied()), "{:?}", queue.depth());
+    let timed_out = function.logs().iter().filter(|line| line.contains("Task timed out")).count();
+    println!("lines of the log that say so: {timed_out}");
+    assert_eq!(laptop.events(), 4);
+    laptop.seal();
+    verify_repeated(&laptop);
 }
 
 /// The most memory that a process ever had, in bytes.

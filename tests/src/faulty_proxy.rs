@@ -6,8 +6,8 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +49,21 @@ struct State {
     answered_503: AtomicU64,
     lost_requests: AtomicU64,
     lost_replies: AtomicU64,
+    before_reply: Mutex<Option<Watched>>,
+}
+
+/// Part of a request's line, and what to do once such a request was answered.
+type Watched = (String, Box<dyn FnOnce() + Send>);
+
+impl State {
+    fn act_before_reply(&self, request: &[u8]) {
+        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        let mut watched = self.before_reply.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, act)) = watched.take_if(|(text, _)| line.contains(text.as_str())) {
+            act();
+        }
+    }
 }
 
 /// A running proxy; ends when dropped.
@@ -126,6 +141,13 @@ impl FaultyProxy {
         self.state.on.store(on, Ordering::SeqCst);
     }
 
+    /// Once a request is answered whose first line has this text, does this, once, before the
+    /// reply is handed on.
+    pub fn before_reply(&self, line: &str, act: impl FnOnce() + Send + 'static) {
+        let watched: Watched = (line.to_owned(), Box::new(act));
+        *self.state.before_reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
+    }
+
     /// What it did so far.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
@@ -180,6 +202,7 @@ async fn exchange(
         }
         Fate::Forward => {
             let reply = forward(upstream, &request).await?;
+            state.act_before_reply(&request);
             client.write_all(&reply).await?;
             client.shutdown().await
         }
