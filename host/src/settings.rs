@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use archive::{ArchiveError, Location, StoreOptions};
+use tlog::policy::Policy;
 
 use crate::doors;
 use crate::error::HostError;
@@ -58,6 +59,16 @@ pub fn text(name: &str) -> Result<Option<String>, HostError> {
     }
 }
 
+/// Whom to trust, if `MESHLEDGER_POLICY` says so.
+///
+/// # Errors
+/// If its text is no policy.
+pub fn policy() -> Result<Option<Policy>, HostError> {
+    let name = "MESHLEDGER_POLICY";
+    let Some(text) = text(name)? else { return Ok(None) };
+    Policy::parse(&text).map(Some).map_err(|e| wrong(name, e, &text))
+}
+
 /// Where the archive is: `MESHLEDGER_ARCHIVE`, `MESHLEDGER_WORK`, `MESHLEDGER_LOCKS`.
 ///
 /// # Errors
@@ -83,7 +94,8 @@ pub fn store_options(location: &Location) -> Result<StoreOptions, HostError> {
     let mut options = doors::store_options();
     check_endpoint(location.archive_url(), &options)?;
     if location.locks_url() != location.work_url() {
-        let locks = doors::lock_options();
+        let clients = options.clients.clone();
+        let locks = StoreOptions { clients, ..doors::lock_options() };
         check_endpoint(location.locks_url(), &locks)?;
         options.locks = Some(Box::new(locks));
     }

@@ -11,7 +11,6 @@ mod kinesis;
 mod logs;
 mod notice;
 mod sqs;
-mod url;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,13 +19,13 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use common::{Sha256Digest, UnitId};
+use host::gateway::GatewayRequest;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
 pub(crate) use firehose::records as firehose_records;
 pub use notice::ObjectRef;
-pub use url::HttpEvent;
 
 /// An event, opened.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub enum Envelope {
     /// Things that were sent, and how the answer is written.
     Batch(Batch),
     /// An HTTP request.
-    Http(Box<HttpEvent>),
+    Http(Box<GatewayRequest>),
 }
 
 /// What an event of several things brings.
@@ -168,7 +167,8 @@ pub fn open(event: &str, carries: impl Fn(&str) -> Carries) -> Result<Envelope, 
         return Ok(batch(Carrier::Kafka, kafka::items(event)?));
     }
     if members.contains_key("requestContext") {
-        return Ok(Envelope::Http(Box::new(url::request(event)?)));
+        let request = GatewayRequest::read(event.as_bytes()).map_err(|e| unknown(e.to_string()))?;
+        return Ok(Envelope::Http(Box::new(request)));
     }
     if members.contains_key("detail-type") {
         return Ok(batch(Carrier::S3, notice::items(event)?));

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use archive::Archive;
 use archive::verify::Depth;
-use host::settings::{location, read, store_options, text, wrong};
+use host::settings::{location, policy, read, store_options, wrong};
 use host::{HostError, doors};
 use meshledger_maintain_fn::handler::{Asks, Key, Settings};
 use meshledger_maintain_fn::{Holder, SealOptions, holder};
-use tlog::policy::Policy;
 
-/// Who signs, and whom to trust.
+/// Who signs.
 const KEY: &str = "MESHLEDGER_KEY";
-const POLICY: &str = "MESHLEDGER_POLICY";
 
 /// Reads the settings.
 ///
@@ -54,11 +52,6 @@ fn key(options: archive::StoreOptions) -> Result<Key, HostError> {
             Key::Kms { key, algorithm, options: Box::new(options), endpoint: doors::kms_endpoint() }
         }
     })
-}
-
-fn policy() -> Result<Option<Policy>, HostError> {
-    let Some(text) = text(POLICY)? else { return Ok(None) };
-    Policy::parse(&text).map(Some).map_err(|e| wrong(POLICY, e, &text))
 }
 
 fn scheduled() -> Result<Asks, HostError> {

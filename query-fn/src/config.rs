@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use archive::Archive;
 use host::HostError;
-use host::settings::{is_on, location, read, store_options, text, wrong};
+use host::settings::{is_on, location, policy, read, store_options, wrong};
 use meshledger_query_fn::questions::Questions;
 use meshledger_query_fn::service::{Service, Settings, Transport};
 use meshledger_query_fn::{Engine, Limits};
-use tlog::policy::Policy;
 
 /// The function.
 pub(crate) struct Function {
@@ -70,10 +69,4 @@ fn limits() -> Result<Limits, HostError> {
         time: seconds.map_or(usual.time, Duration::from_secs),
         ..usual
     })
-}
-
-fn policy() -> Result<Option<Policy>, HostError> {
-    let name = "MESHLEDGER_POLICY";
-    let Some(text) = text(name)? else { return Ok(None) };
-    Policy::parse(&text).map(Some).map_err(|e| wrong(name, e, &text))
 }

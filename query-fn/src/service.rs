@@ -113,7 +113,9 @@ impl Service {
             Ok(Event::Direct(bytes)) => Reply::of(self.ask(bytes, &call, Way::Direct).await),
             Ok(Event::Http(request)) => {
                 let way = self.way();
-                Reply::Http(HttpAnswer::of(self.over_http(&request.borrow(), &call, way).await))
+                Reply::Http(HttpAnswer::of(
+                    self.over_http(&HttpRequest::of(&request), &call, way).await,
+                ))
             }
             Err(refused) => Reply::Http(HttpAnswer::of(Err(refused))),
         }

@@ -18,7 +18,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("sha256-lanes", &[]),
     ("common", &["sha256-lanes", "tlog"]),
     ("archive", &["common", "tlog"]),
-    ("host", &["common", "archive"]),
+    ("host", &["common", "archive", "tlog"]),
     ("ingest-fn", &["common", "archive", "host"]),
     ("query-fn", &["common", "archive", "host", "tlog"]),
     ("maintain-fn", &["common", "archive", "host", "tlog"]),

@@ -7,12 +7,12 @@ use archive::Put;
 use archive::Remedy;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use host::gateway::GatewayRequest;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
 use super::{Answer, Handler, Report};
 use crate::deliver::Deadline;
-use crate::envelope::HttpEvent;
 use crate::error::IngestError;
 use crate::http::{Accepted, Body, Media, Reason, Refusal, Route, head, request, route};
 use crate::pipeline::SourceConfig;
@@ -29,7 +29,7 @@ struct Response {
 
 impl Handler {
     /// Answers a request.
-    pub(super) async fn request(&self, request: HttpEvent, deadline: Deadline) -> Answer {
+    pub(super) async fn request(&self, request: GatewayRequest, deadline: Deadline) -> Answer {
         if request.path == "/healthz" && request.method == "GET" {
             let body = b"ok\n".to_vec();
             let report = Report { transport: "http", ..Report::default() };
@@ -61,17 +61,17 @@ impl Handler {
 
     async fn body(
         &self,
-        request: HttpEvent,
+        request: GatewayRequest,
         deadline: Deadline,
     ) -> Result<(Accepted, Media, Report), Refusal> {
-        let HttpEvent { method, path, headers, body, caller } = request;
+        let GatewayRequest { method, path, headers, body, caller } = request;
         // Nobody is told what is where before it is known who asks.
         let sender = self.door.sender(caller.as_deref(), &headers)?;
         let route = route(&method.parse().unwrap_or(Method::GET), &path)?;
         let head = head(route, &headers)?;
         let key = request::idempotency_key(&headers)?;
-        let bytes = body.ok_or_else(|| {
-            let message = "expected a body in base64, as the event says, found other text";
+        let bytes = body.map_err(|e| {
+            let message = format!("expected a body in base64, as the event says, found {e}");
             Refusal::new(Reason::Malformed, message)
         })?;
         let export = request::export(head, bytes)?;

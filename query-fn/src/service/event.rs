@@ -1,9 +1,6 @@
 //! Where a request comes from: told by the event.
 
-use std::collections::HashMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use host::gateway::GatewayRequest;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -33,17 +30,7 @@ pub(super) enum Event<'a> {
     /// The request itself.
     Direct(&'a [u8]),
     /// A request over HTTP.
-    Http(OwnedRequest),
-}
-
-/// A request over HTTP, taken out of an event.
-#[derive(Debug)]
-pub(super) struct OwnedRequest {
-    method: String,
-    path: String,
-    content_type: Option<String>,
-    content_encoding: Option<String>,
-    body: Vec<u8>,
+    Http(Box<GatewayRequest>),
 }
 
 /// Only what tells the kinds apart.
@@ -51,36 +38,6 @@ pub(super) struct OwnedRequest {
 struct Shape {
     #[serde(default, rename = "requestContext")]
     context: Option<IgnoredAny>,
-}
-
-/// Payload version 2.0 of API Gateway, which Function URLs have too; other members do not matter.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Gateway {
-    #[serde(default)]
-    version: Option<String>,
-    #[serde(default)]
-    raw_path: Option<String>,
-    #[serde(default)]
-    headers: Option<HashMap<String, String>>,
-    request_context: Context,
-    #[serde(default)]
-    body: Option<String>,
-    #[serde(default)]
-    is_base64_encoded: bool,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    #[serde(default)]
-    http: Option<Http>,
-    #[serde(default)]
-    stage: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Http {
-    method: String,
 }
 
 impl<'a> Event<'a> {
@@ -92,35 +49,14 @@ impl<'a> Event<'a> {
             return Ok(Self::Direct(event));
         }
         let expected = "an event of a Function URL, or of an API Gateway with payload version 2.0";
-        let gateway: Gateway = serde_json::from_slice(event)
+        let request = GatewayRequest::read(event)
             .map_err(|e| Failure::request(format!("expected {expected}, found {e}")))?;
-        let Some(http) = gateway.request_context.http else {
-            let version = gateway.version.unwrap_or_else(|| "none".to_owned());
-            let message =
-                format!("expected {expected}, found payload version {version}; set it to 2.0");
-            return Err(Failure::request(message));
-        };
-        let header = |wanted: &str| {
-            let mut headers = gateway.headers.iter().flatten();
-            headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.clone())
-        };
-        let (content_type, content_encoding) = (header("content-type"), header("content-encoding"));
-        let body = gateway.body.unwrap_or_default();
-        let body = if gateway.is_base64_encoded { decoded(&body)? } else { body.into_bytes() };
-        let path = gateway.raw_path.unwrap_or_default();
-        let path = below_stage(&path, gateway.request_context.stage.as_deref()).to_owned();
-        let method = http.method;
-        Ok(Self::Http(OwnedRequest { method, path, content_type, content_encoding, body }))
+        let wrong = |e| Failure::request(format!("the body is said to be base64, but is not: {e}"));
+        if let Err(e) = &request.body {
+            return Err(wrong(e));
+        }
+        Ok(Self::Http(Box::new(request)))
     }
-}
-
-fn decoded(body: &str) -> Result<Vec<u8>, Failure> {
-    // A third longer than what it holds.
-    if body.len() / 4 * 3 > REQUEST_BYTES_MAX + 3 {
-        return Err(too_large());
-    }
-    let wrong = |e| Failure::request(format!("the body is said to be base64, but is not: {e}"));
-    STANDARD.decode(body).map_err(wrong)
 }
 
 fn too_large() -> Failure {
@@ -130,25 +66,18 @@ fn too_large() -> Failure {
     ))
 }
 
-/// API Gateway puts the name of a stage before the path, unless it is the default one.
-fn below_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
-    let below = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
-    below.filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
-}
-
-impl OwnedRequest {
-    pub(super) fn borrow(&self) -> HttpRequest<'_> {
-        HttpRequest {
-            method: &self.method,
-            path: &self.path,
-            content_type: self.content_type.as_deref(),
-            content_encoding: self.content_encoding.as_deref(),
-            body: &self.body,
+impl<'a> HttpRequest<'a> {
+    /// The part of a gateway's request that counts here.
+    pub(super) fn of(request: &'a GatewayRequest) -> Self {
+        Self {
+            method: &request.method,
+            path: &request.path,
+            content_type: request.header("content-type"),
+            content_encoding: request.header("content-encoding"),
+            body: request.body.as_deref().unwrap_or_default(),
         }
     }
-}
 
-impl HttpRequest<'_> {
     /// Whether it can be a query at all.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if !matches!(self.path, "" | "/" | "/v1/query") {

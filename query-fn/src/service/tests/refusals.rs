@@ -188,7 +188,7 @@ async fn the_event_tells_where_a_request_comes_from() {
     assert_eq!(ask(get).await.status, 405);
     for (event, expected) in [
         (function_url("not base64!", true), "is not"),
-        (function_url("e30", true), "is not"),
+        (function_url("e30", true), "neither sql nor question"),
         (json!({"requestContext": {"stage": "x"}, "httpMethod": "POST"}), "set it to 2.0"),
         (json!({"requestContext": 5}), "payload version 2.0"),
         (json!({"requestContext": {"http": {"method": 5}}}), "payload version 2.0"),
