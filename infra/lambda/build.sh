@@ -61,14 +61,16 @@ compgen -G "$library/libstd-*.rlib" >/dev/null ||
 for tool in python3 readelf; do
     command -v "$tool" >/dev/null || fail "needs the command $tool; install python3 and binutils"
 done
-if [ "$target" != "$host" ]; then
-    variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
-    if [ -z "${!variable:-}" ]; then
-        command -v "${target%%-*}-linux-gnu-gcc" >/dev/null ||
-            fail "needs a linker for $target: install ${target%%-*}-linux-gnu-gcc, or name one in $variable"
-        export "$variable=${target%%-*}-linux-gnu-gcc"
-    fi
+# What is deployed asks for nothing that glibc has only since 2.35: cc.sh sees to it.
+variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
+compiler=${!variable:-}
+if [ -z "$compiler" ]; then
+    compiler=cc
+    [ "$target" = "$host" ] || compiler=${target%%-*}-linux-gnu-gcc
 fi
+command -v "$compiler" >/dev/null ||
+    fail "needs a linker for $target: install $compiler, or name one in $variable"
+export "$variable=$repo/infra/lambda/cc.sh" MESHLEDGER_LINKER="$compiler"
 
 cd "$repo"
 # AWS-LC gathers entropy from the CPU's jitter for about 100 ms at first use. It is not linked
