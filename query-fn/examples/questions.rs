@@ -25,10 +25,8 @@ fn main() -> Outcome<()> {
     let number = |at: usize, usual: usize| rest.get(at).map_or(Ok(usual), |text| text.parse());
     let (rounds, threads) = (u32::try_from(number(0, 3)?.max(1))?, number(1, 2)?);
     let text = std::fs::read_to_string(file)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
         let location = Location::parse(place, None)?;
         let archive = Archive::connect(&location, &store_options(&location)?)?;
@@ -72,8 +70,7 @@ async fn collect(answer: &mut Answer) -> Outcome<(Vec<Vec<Value>>, Receipt)> {
     let schema = answer.schema();
     let mut text = Vec::new();
     let batches = answer.collect().await?;
-    let mut writer =
-        RowWriter::new(Format::JsonLines, &schema, Destination::Program, &mut text)?;
+    let mut writer = RowWriter::new(Format::JsonLines, &schema, Destination::Program, &mut text)?;
     for batch in &batches {
         writer.write(batch)?;
     }
