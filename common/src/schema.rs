@@ -308,24 +308,62 @@ pub fn delta_schema_string() -> String {
     json!({"type": "struct", "fields": fields}).to_string()
 }
 
-/// The table as SQL; `sql/schema.sql` is this text, which a test checks.
+/// What each column of `quarantine_schema` holds, in its order.
+const QUARANTINE_DOCS: [&str; 11] = [
+    "Delivery the record came in",
+    "Unit it came in",
+    "Position of the unit in its delivery, from 0",
+    "Where the record begins in the decoded file or stream, bytes",
+    "Length of the record, bytes",
+    "Why it was not understood: a stable word",
+    "What was expected and found, for people; never the record",
+    "The format it looks like",
+    "Where in the transport: file name, object, shard",
+    "When Meshledger received the delivery",
+    "The record as kept, after redaction",
+];
+
+/// The tables as SQL; `sql/schema.sql` begins with this text, which a test checks.
 pub fn schema_sql() -> String {
     let mut text = String::from(
-        "-- Generated from common/src/schema.rs; a test fails if this file and that one differ.\n\
+        "-- Generated: the tables from common/src/schema.rs, the views from the engine; a test fails if this\n\
+         -- file and those differ. Times are UTC, in microseconds; names that end in _us are microseconds,\n\
+         -- in _bytes bytes; all else is counted, or a word of those listed. NULL is not known or not said.\n\
+         \n\
          -- One row is one audit event. event_date is the UTC date of event_time (partition).\n\
          CREATE TABLE mesh_events (\n",
     );
+    let line = |name: &str, kind: &str, nullable: bool, comma: &str, doc: &str| {
+        let null = if nullable { "" } else { " NOT NULL" };
+        format!("    {name} {kind}{null}{comma} -- {doc}\n")
+    };
     for column in COLUMNS {
-        let null = if column.nullable { "" } else { " NOT NULL" };
-        text.push_str(&format!(
-            "    {} {}{null}, -- {}\n",
-            column.name,
-            column.kind.sql(),
-            column.doc
-        ));
+        text.push_str(&line(column.name, column.kind.sql(), column.nullable, ",", column.doc));
     }
-    text.push_str("    event_date DATE NOT NULL -- UTC date of event_time; the partition\n);\n");
+    text.push_str(&line(EVENT_DATE, "DATE", false, "", "UTC date of event_time; the partition"));
+    text.push_str(
+        ");\n\n-- One row is one record that was not understood.\nCREATE TABLE mesh_quarantine (\n",
+    );
+    let schema = quarantine_schema();
+    let last = schema.fields().len().saturating_sub(1);
+    for (place, (field, doc)) in schema.fields().iter().zip(QUARANTINE_DOCS).enumerate() {
+        let comma = if place == last { "" } else { "," };
+        let kind = sql_name(field.data_type());
+        text.push_str(&line(field.name(), kind, field.is_nullable(), comma, doc));
+    }
+    text.push_str(");\n");
     text
+}
+
+/// The SQL type of a column of the quarantine.
+fn sql_name(kind: &DataType) -> &'static str {
+    match kind {
+        DataType::Int32 => Int32.sql(),
+        DataType::Int64 => Int64.sql(),
+        DataType::Timestamp(..) => Timestamp.sql(),
+        DataType::Binary => "BLOB",
+        _ => Utf8.sql(),
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +375,25 @@ mod tests {
         for (i, column) in COLUMNS.iter().enumerate() {
             assert_eq!(usize::try_from(column.field_id).unwrap(), i + 1, "{}", column.name);
             assert_eq!(column_index(column.name), Some(i));
+        }
+    }
+
+    #[test]
+    fn every_column_says_what_it_holds_and_in_which_unit() {
+        for column in COLUMNS {
+            assert!(column.doc.len() >= 5, "{} says nothing: {:?}", column.name, column.doc);
+            for (ending, unit) in [("_us", "microseconds"), ("_bytes", "bytes")] {
+                let has_unit = !column.name.ends_with(ending) || column.doc.contains(unit);
+                assert!(has_unit, "{} does not say {unit}: {:?}", column.name, column.doc);
+            }
+            let is_time = column.kind == Timestamp;
+            let named = ["_time", "_not_after"].iter().any(|end| column.name.ends_with(end));
+            assert_eq!(is_time, named, "{}: times are named _time or _not_after", column.name);
+        }
+        let quarantine = quarantine_schema();
+        assert_eq!(quarantine.fields().len(), QUARANTINE_DOCS.len());
+        for (field, doc) in quarantine.fields().iter().zip(QUARANTINE_DOCS) {
+            assert_eq!(field.name().ends_with("_bytes"), doc.ends_with("bytes"), "{doc}");
         }
     }
 }

@@ -267,7 +267,7 @@ async fn physical_plan(
     request: Request,
 ) -> Result<Planned, QueryError> {
     let planning = |e| QueryError::from_engine(&e);
-    sql_views::register(&session).await.map_err(planning)?;
+    sql_views::register(&session, &statement).await.map_err(planning)?;
     let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
     let logical = plan::bind(logical, &request)?;

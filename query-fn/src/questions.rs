@@ -9,7 +9,9 @@
 //! SELECT … WHERE event_time >= $since AND ($principal IS NULL OR principal = $principal)
 //! ```
 //! A parameter without `=` must be given. A line `-- one_of: request_id, trace_id` says that at
-//! least one of these must be, since an answer without any would look like "nothing found".
+//! least one of these must be, since an answer without any would look like "nothing found". A line
+//! `-- values: who: workload, principal` says which values a parameter may have, for the same
+//! reason. A report for auditors cites its control: `-- control: PCI DSS 4.0.1, 10.2.1.4`.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +35,10 @@ pub struct Question {
     pub params: Vec<QuestionParam>,
     /// Parameters of which at least one must be given; none if any may be left out.
     pub one_of: Vec<String>,
+    /// Parameters that may have certain values only, besides NULL.
+    pub values: Vec<(String, Vec<String>)>,
+    /// The control that it is a report for: framework, comma, identifier.
+    pub control: Option<String>,
     /// What it reads, in words.
     pub cost: Option<String>,
     /// The SQL, header included.
@@ -76,7 +82,8 @@ impl Questions {
         Ok(Self(questions))
     }
 
-    /// The questions of `sql/investigations`, which are built into the program.
+    /// The questions of `sql/investigations` and the reports of `sql/compliance`, which are built
+    /// into the program.
     ///
     /// # Errors
     /// If a text is malformed, a defect of this build that a test finds.
@@ -108,8 +115,7 @@ impl Question {
     /// # Errors
     /// Names the place and line that is wrong.
     pub fn parse(place: &str, text: &str) -> Result<Self, QueryError> {
-        let (mut name, mut question, mut cost, mut params) = (None, None, None, Vec::new());
-        let mut one_of = None;
+        let mut header = Header::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() {
@@ -118,38 +124,33 @@ impl Question {
             let Some(comment) = line.strip_prefix("--") else {
                 break;
             };
-            let at = format!("{place} line {}", number + 1);
-            let Some((key, value)) = header(comment) else {
-                continue;
-            };
-            match key {
-                "name" => set(&mut name, value, &at)?,
-                "question" => set(&mut question, value, &at)?,
-                "cost" => set(&mut cost, value, &at)?,
-                "param" => params.push(parse_param(&at, value)?),
-                "one_of" => set(&mut one_of, value, &at)?,
-                _ => {
-                    return Err(wrong(
-                        &at,
-                        &format!("question, name, param, one_of or cost, found {key}"),
-                    ));
-                }
+            if let Some((key, value)) = key_and_value(comment) {
+                header.take(key, value, &format!("{place} line {}", number + 1))?;
             }
         }
-        let name: String = name.ok_or_else(|| wrong(place, "a line `-- name: …`"))?;
-        let question = question.ok_or_else(|| wrong(place, "a line `-- question: …`"))?;
+        let name = header.name.ok_or_else(|| wrong(place, "a line `-- name: …`"))?;
+        let question = header.question.ok_or_else(|| wrong(place, "a line `-- question: …`"))?;
         if !is_name(&name) {
             return Err(wrong(place, &format!("a name of a-z, 0-9 and _, found {name:?}")));
         }
-        let one_of: Option<String> = one_of;
-        let one_of: Vec<String> = one_of
-            .iter()
-            .flat_map(|names| names.split(','))
-            .map(|name| name.trim().to_owned())
-            .collect();
-        let parsed = Self { name, question, params, one_of, cost, sql: text.to_owned() };
+        let parsed = Self {
+            name,
+            question,
+            params: header.params,
+            one_of: header.one_of.as_deref().map(list).unwrap_or_default(),
+            values: header.values,
+            control: header.control,
+            cost: header.cost,
+            sql: text.to_owned(),
+        };
         parsed.check_params(place)?;
+        parsed.check_values(place)?;
         Ok(parsed)
+    }
+
+    /// The framework of its control, as in `PCI DSS 4.0.1`.
+    pub fn framework(&self) -> Option<&str> {
+        self.control.as_deref()?.split_once(", ").map(|(framework, _)| framework)
     }
 
     /// A request for this question with values as people write them.
@@ -188,7 +189,7 @@ impl Question {
         let mut params = Vec::with_capacity(self.params.len());
         for param in &self.params {
             let value = match given.iter().find(|(name, _)| *name == param.name) {
-                Some((_, value)) => read(param, value)?,
+                Some((_, value)) => self.allowed(param, read(param, value)?)?,
                 None => param.default.clone().ok_or_else(|| {
                     let text =
                         format!("{} needs {}; it takes: {}", self.name, param.name, self.usage());
@@ -198,6 +199,25 @@ impl Question {
             params.push((param.name.clone(), value));
         }
         Ok(Request { params, ..Request::new(self.sql.clone(), mode) })
+    }
+
+    /// The value, if it is one that the parameter may have.
+    fn allowed(&self, param: &QuestionParam, value: Param) -> Result<Param, QueryError> {
+        let values = self.values.iter().find(|(name, _)| *name == param.name);
+        let Some((_, values)) = values else {
+            return Ok(value);
+        };
+        match &value {
+            Param::Text(Some(text)) if !values.contains(text) => {
+                let text = format!(
+                    "{}: expected one of {}, found {text:?}",
+                    param.name,
+                    values.join(", ")
+                );
+                Err(QueryError::new(Code::Parameter, text))
+            }
+            _ => Ok(value),
+        }
     }
 
     fn usage(&self) -> String {
@@ -233,10 +253,74 @@ impl Question {
             None => Ok(()),
         }
     }
+
+    /// What may have certain values is a declared text, and its default is one of them; a control
+    /// names its framework.
+    fn check_values(&self, place: &str) -> Result<(), QueryError> {
+        for (name, values) in &self.values {
+            let param = self.params.iter().find(|param| param.name == *name);
+            let fits = param.is_some_and(|param| match &param.default {
+                None | Some(Param::Text(None)) => param.kind == ParamKind::Text,
+                Some(Param::Text(Some(text))) => values.contains(text),
+                Some(_) => false,
+            });
+            if !fits {
+                let expected = format!("{name} in values: a declared text, by default one of them");
+                return Err(wrong(place, &expected));
+            }
+        }
+        if self.control.is_some() && self.framework().is_none() {
+            return Err(wrong(place, "`-- control: <framework>, <identifier>`"));
+        }
+        Ok(())
+    }
+}
+
+/// What the header of a text says, as far as it is read.
+#[derive(Default)]
+struct Header {
+    name: Option<String>,
+    question: Option<String>,
+    control: Option<String>,
+    cost: Option<String>,
+    params: Vec<QuestionParam>,
+    one_of: Option<String>,
+    values: Vec<(String, Vec<String>)>,
+}
+
+impl Header {
+    fn take(&mut self, key: &str, value: &str, at: &str) -> Result<(), QueryError> {
+        match key {
+            "name" => set(&mut self.name, value, at),
+            "question" => set(&mut self.question, value, at),
+            "control" => set(&mut self.control, value, at),
+            "cost" => set(&mut self.cost, value, at),
+            "one_of" => set(&mut self.one_of, value, at),
+            "param" => {
+                self.params.push(parse_param(at, value)?);
+                Ok(())
+            }
+            "values" => {
+                let (name, values) =
+                    value.split_once(':').ok_or_else(|| wrong(at, "`values: <name>: <values>`"))?;
+                self.values.push((name.trim().to_owned(), list(values)));
+                Ok(())
+            }
+            _ => {
+                let expected = "question, name, control, param, one_of, values or cost";
+                Err(wrong(at, &format!("{expected}, found {key}")))
+            }
+        }
+    }
+}
+
+/// What stands between commas.
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|item| item.trim().to_owned()).collect()
 }
 
 /// `key: value` of a comment, if its first word is directly followed by a colon.
-fn header(comment: &str) -> Option<(&str, &str)> {
+fn key_and_value(comment: &str) -> Option<(&str, &str)> {
     let (key, value) = comment.split_once(':')?;
     let key = key.trim();
     is_name(key).then(|| (key, value.trim()))

@@ -13,33 +13,27 @@
 -- begins or ends, not the denying. Only the proxy that decides logs a denial, so all sides count.
 WITH steps AS (
     SELECT
-        CASE
-            WHEN decision_source IN ('rate_limit', 'jwt', 'csrf', 'mtls', 'proxy')
-                THEN '(' || decision_source || ': ' || COALESCE(decision_reason, 'no rule named') || ')'
-            WHEN policy_name IS NOT NULL AND COALESCE(policy_namespace, '') <> ''
-                THEN policy_namespace || '/' || policy_name
-            ELSE COALESCE(policy_name, policy_rule, '(' || COALESCE(decision_source, 'not said') || ': ' || COALESCE(decision_reason, 'no rule named') || ')')
-        END AS policy,
-        COALESCE(dst_service, dst_workload, dst_identity, http_host, '(not named)') AS service,
+        policy,
+        decided_by,
+        service,
         CAST(FLOOR(date_part('epoch', event_time) / 300) AS BIGINT) AS step,
         COUNT(*) AS denials,
-        COUNT(DISTINCT COALESCE(principal, src_identity, src_workload, src_ip)) AS callers,
+        COUNT(DISTINCT caller) AS callers,
         MIN(event_time) AS first_denial,
         MAX(event_time) AS last_denial
-    FROM mesh_events
-    WHERE decision = 'deny'
-        AND ($since IS NULL OR event_time >= $since)
+    FROM mesh_denials
+    WHERE ($since IS NULL OR event_time >= $since)
         AND ($since IS NULL OR event_date >= CAST($since AS DATE))
         AND ($until IS NULL OR event_time < $until)
         AND ($until IS NULL OR event_date <= CAST($until AS DATE))
-    GROUP BY 1, 2, 3
+    GROUP BY policy, decided_by, service, step
 ),
 compared AS (
     SELECT
         *,
-        COALESCE(MAX(denials) OVER (PARTITION BY policy, service ORDER BY step
+        COALESCE(MAX(denials) OVER (PARTITION BY policy, decided_by, service ORDER BY step
             RANGE BETWEEN 12 PRECEDING AND 1 PRECEDING), 0) AS hour_before,
-        COALESCE(MAX(denials) OVER (PARTITION BY policy, service ORDER BY step
+        COALESCE(MAX(denials) OVER (PARTITION BY policy, decided_by, service ORDER BY step
             RANGE BETWEEN 1 FOLLOWING AND 12 FOLLOWING), 0) AS hour_after
     FROM steps
 ),
@@ -54,18 +48,18 @@ ends AS (
         AND ($until IS NULL OR event_date <= CAST($until AS DATE))
 ),
 changes AS (
-    SELECT first_denial AS at_time, 'began' AS change, policy, service, denials AS in_five_minutes,
+    SELECT first_denial AS at_time, 'began' AS change, policy, decided_by, service, denials AS in_five_minutes,
         hour_before AS busiest_before, NULL AS busiest_after, callers
     FROM compared
     CROSS JOIN ends
     WHERE denials >= $min_denials AND denials >= $factor * hour_before AND step > first_step
     UNION ALL
-    SELECT last_denial, 'stopped', policy, service, denials, NULL, hour_after, callers
+    SELECT last_denial, 'stopped', policy, decided_by, service, denials, NULL, hour_after, callers
     FROM compared
     CROSS JOIN ends
     WHERE denials >= $min_denials AND denials >= $factor * hour_after AND step < last_step
 )
-SELECT at_time, change, policy, service, in_five_minutes, busiest_before, busiest_after, callers
+SELECT at_time, change, policy, decided_by, service, in_five_minutes, busiest_before, busiest_after, callers
 FROM changes
-ORDER BY at_time, change, policy, service
+ORDER BY at_time, change, policy, decided_by, service
 LIMIT $limit_rows

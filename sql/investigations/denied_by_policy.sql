@@ -12,30 +12,15 @@
 -- Where no rule denied (no policy allows it, a bad token, a rate limit, plain text), the reason
 -- stands in parentheses, even if the record names the rule that had allowed the request before.
 -- The caller is the principal, or the workload, or, in Istio's default format, which
--- names nobody, the address.
+-- names nobody, the address. The view mesh_denials has each denial.
 WITH denials AS (
-    SELECT
-        COALESCE(decision_source, '(not said)') AS decided_by,
-        CASE
-            WHEN decision_source IN ('rate_limit', 'jwt', 'csrf', 'mtls', 'proxy')
-                THEN '(' || COALESCE(decision_reason, 'no rule named') || ')'
-            WHEN policy_name IS NOT NULL AND COALESCE(policy_namespace, '') <> ''
-                THEN policy_namespace || '/' || policy_name
-            ELSE COALESCE(policy_name, policy_rule, '(' || COALESCE(decision_reason, 'no rule named') || ')')
-        END AS policy,
-        COALESCE(dst_service, dst_workload, dst_identity, http_host, '(not named)') AS service,
-        COALESCE(principal, src_identity, src_workload, src_ip, '(unknown)') AS caller,
-        url_path,
-        k8s_cluster,
-        event_time
-    FROM mesh_events
-    WHERE decision = 'deny'
-        AND ($since IS NULL OR event_time >= $since)
+    SELECT decided_by, policy, service, caller, url_path, k8s_cluster, event_time
+    FROM mesh_denials
+    WHERE ($since IS NULL OR event_time >= $since)
         AND ($since IS NULL OR event_date >= CAST($since AS DATE))
         AND ($until IS NULL OR event_time < $until)
         AND ($until IS NULL OR event_date <= CAST($until AS DATE))
-        AND ($policy IS NULL OR policy_name = $policy OR policy_rule = $policy
-            OR policy_namespace || '/' || policy_name = $policy)
+        AND ($policy IS NULL OR policy_name = $policy OR policy_rule = $policy OR policy = $policy)
         AND ($service IS NULL OR dst_service = $service OR dst_workload = $service)
 ),
 by_policy AS (

@@ -2,12 +2,15 @@
 -- name: new_edges
 -- param: since timestamp = NULL  -- edges not seen before this moment are new; NULL is one hour after the archive's first event
 -- param: until timestamp = NULL  -- last moment, exclusive; NULL is the end
+-- param: who text = 'workload'  -- whose edges: of workloads, or of principals, so that each user and token has edges of its own
+-- values: who: workload, principal
 -- param: baseline_days integer = 30  -- how many days before since are looked at; what is older is not known
 -- param: limit_rows integer = 50  -- most rows returned
 -- cost: the partitions from baseline_days before since to until, 17 columns; nothing else prunes, since the past is what makes an edge new
 --
 -- An edge is a workload identity (else principal, workload, address) and a service. The identity of
--- the workload comes before the user's, or every user's first visit would be an edge. With Istio's
+-- the workload comes before the user's, or every user's first visit would be an edge; with who
+-- principal the user comes first, and these visits are what is asked for. With Istio's
 -- default format callers are addresses, and a restarted pod is a new one; requests with a
 -- forwarded-for header, whose address is that of some customer, are taken as one caller.
 -- Edges come from the callee's records where it has any, else from the caller's: each names the
@@ -16,7 +19,7 @@
 -- names it: a certificate that did not verify, a header.
 WITH seen AS (
     SELECT
-        COALESCE(src_identity, principal, src_workload,
+        COALESCE(CASE WHEN $who = 'principal' THEN principal END, src_identity, principal, src_workload,
             CASE WHEN x_forwarded_for IS NOT NULL THEN '(forwarded for others)' ELSE src_ip END) AS caller,
         COALESCE(dst_service, dst_workload, http_host, dst_ip) AS service,
         CASE WHEN reporter IN ('source', 'gateway') THEN 1 ELSE 0 END AS caller_side,

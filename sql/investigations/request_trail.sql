@@ -1,4 +1,4 @@
--- question: Where did one request go, across services and clusters, and what happened to it?
+-- question: Where did one request go, across services, namespaces and clusters, and what happened to it?
 -- name: request_trail
 -- param: request_id text = NULL  -- the request's id; this or trace_id is required
 -- param: trace_id text = NULL  -- the W3C trace id, 32 lower-case hex digits
@@ -6,7 +6,7 @@
 -- param: since timestamp = NULL  -- first moment, inclusive; NULL is the beginning
 -- param: until timestamp = NULL  -- last moment, exclusive; NULL is the end
 -- param: limit_rows integer = 500  -- most rows returned
--- cost: without since every partition's statistics are consulted; request_id and trace_id have statistics, and random ids prune badly by them, so give since and until when known; 28 columns of the matching pages
+-- cost: without since every partition's statistics are consulted; request_id and trace_id have statistics, and random ids prune badly by them, so give since and until when known; 30 columns of the matching pages
 --
 -- Every record is shown, the caller's proxy and the callee's alike: where the two disagree is the
 -- answer. Order is by start of each record; clocks of different machines may differ by more than
@@ -14,11 +14,13 @@
 -- trusts its callers, and then proves nothing. TCP connections carry no request id.
 SELECT
     event_time,
-    ROUND(CAST(date_part('epoch', event_time - MIN(event_time) OVER ()) AS DOUBLE) * 1000, 3) AS after_ms,
+    ROUND(CAST(date_part('epoch', event_time) - date_part('epoch', MIN(event_time) OVER ()) AS DOUBLE) * 1000, 3) AS after_ms,
     k8s_cluster AS cluster,
     reporter,
     COALESCE(src_identity, principal, src_workload, src_ip) AS caller,
+    src_namespace AS caller_namespace,
     COALESCE(dst_service, dst_workload, http_host, dst_ip) AS service,
+    COALESCE(dst_namespace, resource_namespace) AS service_namespace,
     http_method AS method,
     url_path AS path,
     decision,

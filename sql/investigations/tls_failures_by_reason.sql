@@ -13,29 +13,22 @@
 -- services counts those that are named; a handshake that failed early names nobody.
 -- One record of the client's proxy is one request, which may have tried several handshakes.
 SELECT
-    COALESCE(tls_failure_reason, '(not said)') AS reason,
-    CASE
-        WHEN tls_failure_side = 'upstream' THEN 'client'
-        WHEN tls_failure_side = 'downstream' THEN 'server'
-        WHEN reporter IN ('source', 'gateway') THEN 'client'
-        WHEN reporter = 'destination' THEN 'server'
-        ELSE '(not said)'
-    END AS seen_by,
+    reason,
+    seen_by,
     COUNT(*) AS failures,
-    COUNT(DISTINCT COALESCE(src_identity, principal, src_workload, src_ip)) AS callers,
-    COUNT(DISTINCT COALESCE(dst_service, dst_workload, dst_identity, http_host)) AS services,
-    MIN(COALESCE(dst_service, dst_workload, dst_identity, http_host)) AS one_service,
+    COUNT(DISTINCT CASE WHEN caller <> '(unknown)' THEN caller END) AS callers,
+    COUNT(DISTINCT COALESCE(dst_service, dst_workload, dst_identity)) AS services,
+    MIN(COALESCE(dst_service, dst_workload, dst_identity)) AS one_service,
     COUNT(DISTINCT k8s_cluster) AS clusters,
     MIN(event_time) AS first_seen,
     MAX(event_time) AS last_seen,
     MIN(tls_failure_detail) AS one_detail
-FROM mesh_events
-WHERE tls_failure
-    AND ($since IS NULL OR event_time >= $since)
+FROM mesh_tls_failures
+WHERE ($since IS NULL OR event_time >= $since)
     AND ($since IS NULL OR event_date >= CAST($since AS DATE))
     AND ($until IS NULL OR event_time < $until)
     AND ($until IS NULL OR event_date <= CAST($until AS DATE))
     AND ($service IS NULL OR dst_service = $service OR dst_workload = $service)
-GROUP BY 1, 2
+GROUP BY reason, seen_by
 ORDER BY failures DESC, reason, seen_by
 LIMIT $limit_rows

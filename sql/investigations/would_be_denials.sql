@@ -11,19 +11,18 @@
 -- may mean that nothing would be denied, or that nothing was recorded.
 -- let_through is what enforcing the rule would newly break; the rest was denied or failed anyway.
 SELECT
-    COALESCE(shadow_policy_rule, '(no rule named: no allow rule would match)') AS dry_run_rule,
-    COALESCE(dst_service, dst_workload, http_host, dst_ip, '(unknown)') AS service,
+    CASE WHEN dry_run_rule = '(none)' THEN '(no rule named: no allow rule would match)' ELSE dry_run_rule END AS dry_run_rule,
+    service,
     COUNT(*) AS would_be_denied,
-    SUM(CASE WHEN decision = 'allow' THEN 1 ELSE 0 END) AS let_through,
-    COUNT(DISTINCT COALESCE(principal, src_identity, src_workload, src_ip)) AS callers,
-    MIN(COALESCE(principal, src_identity, src_workload, src_ip)) AS one_caller,
+    SUM(CASE WHEN let_through THEN 1 ELSE 0 END) AS let_through,
+    COUNT(DISTINCT caller) AS callers,
+    MIN(caller) AS one_caller,
     COUNT(DISTINCT url_path) AS paths,
     MIN(url_path) AS one_path,
     MIN(event_time) AS first_seen,
     MAX(event_time) AS last_seen
-FROM mesh_events
-WHERE shadow_decision = 'deny'
-    AND ($since IS NULL OR event_time >= $since)
+FROM mesh_would_be_denials
+WHERE ($since IS NULL OR event_time >= $since)
     AND ($since IS NULL OR event_date >= CAST($since AS DATE))
     AND ($until IS NULL OR event_time < $until)
     AND ($until IS NULL OR event_date <= CAST($until AS DATE))

@@ -1,5 +1,16 @@
 -- view: mesh_policy_changes
--- One row a change of a policy object: who, which object, when, how, and what was there before.
+-- question: Who changed which policy object, when, how, and what was there before?
+-- row: one change of a policy object, or one request for a change that did not take effect
+-- cost: 33 columns of the policy changes of all days, since what was there before may be of any; event_kind has statistics, and so have k8s_cluster, resource_type, resource_namespace and resource_name, which skip files
+-- column: changed_by  -- who changed it, as the control plane knows them: the real user, also where it acted as another
+-- column: changed_by_type  -- user, service_account, workload, token, machine, anonymous; NULL where it acted as another
+-- column: acting_as  -- the user it acted as, if any
+-- column: before_known  -- how far object_before can be trusted: recorded, complete, absent, outdated, patch, unknown
+-- column: object_before  -- JSON text of the object, or of the last patch to it, before the change
+-- column: before_time  -- event_time of the change that left object_before
+-- column: patch  -- JSON text of the patch
+-- column: object_after  -- JSON text of the object after the change, or as it was asked for
+-- column: copies  -- how often the archive holds this change
 --
 -- A control plane's audit log has what a change made (`object_after`) or asked for (`patch`), and
 -- hardly ever what was there before. So `object_before` is what the archive knows of the same
@@ -100,8 +111,8 @@ judged AS (
 SELECT
     event_time,
     event_date,
-    COALESCE(principal, user_name) AS changed_by,
-    principal_type AS changed_by_type,
+    COALESCE(CASE WHEN impersonated_user IS NOT NULL THEN user_name END, principal, user_name) AS changed_by,
+    CASE WHEN impersonated_user IS NULL THEN principal_type END AS changed_by_type,
     impersonated_user AS acting_as,
     src_ip,
     user_agent,

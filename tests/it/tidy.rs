@@ -183,8 +183,9 @@ fn crates_import_only_what_they_may() {
 fn the_table_as_sql_is_the_table() {
     let written = read(&repository().join("sql/schema.sql"));
     let expected = common::schema::schema_sql();
+    // What follows is of the views: tests/it/views.rs compares it with the engine's catalogue.
     assert!(
-        written == expected,
+        written.starts_with(&expected),
         "sql/schema.sql differs from common::schema::schema_sql():\n{expected}"
     );
 }

@@ -1,9 +1,17 @@
-//! The view `mesh_policy_changes`: rows as worked out by hand, and as DuckDB has them.
+//! The views: what of a filter goes through them to the files, what they are in `schema.sql`, and the
+//! rows of `mesh_policy_changes` as worked out by hand and as DuckDB has them.
 
+use std::fs;
+
+use common::schema::{COLUMNS, schema_sql};
 use meshledger_tests::cli::Program;
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::paths::{repository, venv};
+use query_fn::sql_views::VIEWS;
 use serde_json::{Value, json};
+
+use crate::incidents::Incidents;
+use crate::questions::Desk;
 
 const VIEW: &str = "sql/views/mesh_policy_changes.sql";
 
@@ -341,4 +349,192 @@ fn what_names_an_object_prunes_and_what_names_a_day_does_not() {
     assert!(everything >= 2);
     assert_eq!(files(&plan("event_date = DATE '2026-08-02'")), everything);
     assert!(files(&plan("resource_name = 'db'")) < everything);
+}
+
+/// Views whose filters go through, each with what it takes from `mesh_events`, and the filters.
+const SEEN_THROUGH: &[(&str, &str, &[&str])] = &[
+    ("mesh_events_distinct", "TRUE", NEEDLES),
+    ("mesh_denials", "decision = 'deny'", NEEDLES),
+    ("mesh_would_be_denials", "shadow_decision = 'deny'", NEEDLES),
+    ("mesh_tls_failures", "tls_failure", &TIMES_AND_NAMES),
+    ("mesh_privilege_use", "event_kind IN ('api_call', 'policy_change', 'session')", &OF_APIS),
+    ("mesh_capture", "TRUE", &OF_SOURCES),
+    ("mesh_capture_minutes", "event_kind <> 'tls_handshake'", &OF_SOURCES),
+    ("mesh_service_edges", CALLS, &OF_DAYS),
+    ("mesh_service_authentication", CALLS, &OF_DAYS),
+];
+const CALLS: &str = "event_kind IN ('http_request', 'tcp_connection')";
+const DAY: &str = "event_date = DATE '2026-11-03'";
+const TIME: &str = "event_time >= TIMESTAMP '2026-11-03T01:00:00Z'";
+const CLUSTER: &str = "k8s_cluster = 'prod-us-1'";
+const NEEDLES: &[&str] = &[
+    DAY,
+    TIME,
+    CLUSTER,
+    "request_id = 'b0000000-0000-4000-8000-000000001001'",
+    "trace_id = '00000000000000000000000000000000'",
+    "principal = 'alice@example.com'",
+    "src_identity = 'spiffe://prod-us-1.example/ns/shop/sa/frontend'",
+    "src_ip = '203.0.113.9'",
+    "dst_service = 'legacy.shop.svc.cluster.local'",
+    "resource_name = 'frontend-allow'",
+    "reporter = 'control_plane'",
+];
+const TIMES_AND_NAMES: [&str; 5] = [
+    DAY,
+    TIME,
+    CLUSTER,
+    "tls_failure_reason = 'cert_revoked'",
+    "src_identity = 'spiffe://prod-us-1.example/ns/shop/sa/frontend'",
+];
+const OF_APIS: [&str; 6] = [
+    DAY,
+    TIME,
+    CLUSTER,
+    "user_name = 'alice@example.com'",
+    "resource_type = 'pods/exec'",
+    "resource_name = 'db-password'",
+];
+const OF_SOURCES: [&str; 4] =
+    [DAY, CLUSTER, "source_format = 'ztunnel_text'", "reporter = 'control_plane'"];
+/// Which side is counted is decided over all clusters, so a filter on one has to wait.
+const OF_DAYS: [&str; 1] = [DAY];
+
+/// What a receipt says of files that were left out: by their date, by their statistics.
+fn left_out(receipt: &Value) -> (u64, u64) {
+    let number = |key: &str| receipt[key].as_u64().unwrap();
+    (number("files_pruned_partition"), number("files_pruned_statistics"))
+}
+
+#[test]
+fn a_filter_on_a_view_leaves_out_the_files_that_it_leaves_out_of_the_table() {
+    let incidents = Incidents::new();
+    let desk = Desk::new(&incidents.laptop);
+    let total = desk.receipt("SELECT segment_row FROM mesh_events")["files_total"].clone();
+    let total = total.as_u64().unwrap();
+    for (view, condition, filters) in SEEN_THROUGH {
+        // Folding holds what is asked for.
+        let columns = if *view == "mesh_events_distinct" { "decision, copies" } else { "*" };
+        let whole = left_out(&desk.receipt(&format!("SELECT {columns} FROM {view}")));
+        let of_table = |filter: &str| {
+            left_out(&desk.receipt(&format!(
+                "SELECT segment_row FROM mesh_events WHERE {condition} AND {filter}"
+            )))
+        };
+        assert_eq!(whole, of_table("TRUE"), "{view}");
+        for filter in *filters {
+            let seen =
+                left_out(&desk.receipt(&format!("SELECT {columns} FROM {view} WHERE {filter}")));
+            assert_eq!(seen, of_table(filter), "{view} WHERE {filter}");
+            let (left, before) = (seen.0 + seen.1, whole.0 + whole.1);
+            assert!(
+                left > before && left <= total,
+                "{view} WHERE {filter}: {left} of {total} files"
+            );
+        }
+        // What is no column of the key is asked of the rows.
+        let rows = desk.receipt(&format!("SELECT {columns} FROM {view} LIMIT 3"));
+        assert_eq!(rows["rows_returned"], 3, "{view}");
+    }
+    // The four scans of this one count together: a file is left out if all four leave it out.
+    let all = "SELECT * FROM mesh_security_events";
+    let before = left_out(&desk.receipt(all));
+    for filter in [DAY, TIME] {
+        let seen = left_out(&desk.receipt(&format!("{all} WHERE {filter}")));
+        assert!(seen.0 + seen.1 > before.0 + before.1, "{filter}: {seen:?}, {before:?}");
+    }
+    let denials = "SELECT segment_row FROM mesh_events WHERE decision = 'deny' AND";
+    let kind = left_out(&desk.receipt(&format!("{all} WHERE kind = 'denial' AND {DAY}")));
+    assert_eq!(
+        kind,
+        left_out(&desk.receipt(&format!("{denials} {DAY}"))),
+        "the other three are not read"
+    );
+}
+
+/// The SQL name of an engine's type.
+fn sql_type(engines: &str) -> &'static str {
+    match engines {
+        "Utf8" | "Utf8View" => "VARCHAR",
+        "Int32" => "INTEGER",
+        "Int64" | "UInt64" => "BIGINT",
+        "Float64" => "DOUBLE",
+        "Boolean" => "BOOLEAN",
+        "Date32" => "DATE",
+        other if other.starts_with("Timestamp(") => "TIMESTAMP WITH TIME ZONE",
+        other if other.starts_with("List(") => "VARCHAR[]",
+        other => panic!("a column of a view has the type {other}"),
+    }
+}
+
+/// The part of `sql/schema.sql` that is about views: their columns as the engine has them, in the
+/// words of their headers, or of the column of `mesh_events` that has the name.
+fn views_in_schema(laptop: &Laptop) -> String {
+    let mut text = String::from("\n-- Views, as comments; their SQL is in sql/views.\n");
+    for view in VIEWS {
+        text.push_str(&format!("--\n-- {}: a row is {}\n", view.name, view.row()));
+        let sql = format!(
+            "SELECT column_name, data_type FROM information_schema.columns \
+             WHERE table_name = '{}' ORDER BY ordinal_position",
+            view.name
+        );
+        let rows = laptop.query(&sql);
+        let mut own = 0;
+        for row in &rows {
+            let (name, kind) =
+                (row["column_name"].as_str().unwrap(), row["data_type"].as_str().unwrap());
+            let of_view = view.own_columns().find(|(column, _)| *column == name);
+            own += usize::from(of_view.is_some());
+            let of_table = COLUMNS.iter().find(|column| column.name == name);
+            let date = ("event_date", "UTC date of event_time");
+            let doc = of_view.map(|(_, doc)| doc).or(of_table.map(|column| column.doc));
+            let doc = doc.or((name == date.0).then_some(date.1));
+            let doc = doc.unwrap_or_else(|| panic!("{} does not say what {name} is", view.name));
+            text.push_str(&format!("--     {name} {} -- {doc}\n", sql_type(kind)));
+        }
+        assert_eq!(own, view.own_columns().count(), "{} explains what it does not have", view.name);
+    }
+    text
+}
+
+#[test]
+fn the_views_in_the_schema_are_those_of_the_engine() {
+    let written = fs::read_to_string(repository().join("sql/schema.sql")).unwrap();
+    let expected = schema_sql() + &views_in_schema(&Laptop::new());
+    let generated = std::env::temp_dir().join("meshledger-schema.sql");
+    if written != expected {
+        fs::write(&generated, &expected).unwrap();
+        panic!("sql/schema.sql is not what is generated: see {}", generated.display());
+    }
+}
+
+/// Makes the tables and views of `sql/` in an empty DuckDB, and lists the columns.
+const SCHEMA: &str = "
+import duckdb, json, sys
+connection = duckdb.connect()
+connection.execute(open(sys.argv[1] + '/schema.sql').read())
+for name in sys.argv[2:]:
+    connection.execute(f'CREATE VIEW {name} AS ' + open(f'{sys.argv[1]}/views/{name}.sql').read())
+    columns = connection.execute(f'DESCRIBE {name}').fetchall()
+    print(json.dumps([name, [column[0] for column in columns]]))
+";
+
+#[test]
+fn the_schema_and_the_views_are_sql_that_duckdb_takes() {
+    let program = Program::new(venv().join("bin/python"));
+    let folder = repository().join("sql").display().to_string();
+    let names = VIEWS.iter().map(|view| view.name);
+    let output = program.args(["-c", SCHEMA, &folder]).args(names).run().expect(0);
+    let laptop = Laptop::new();
+    for line in output.json_lines() {
+        let name = line[0].as_str().unwrap();
+        let sql = format!(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = '{name}' \
+             ORDER BY ordinal_position"
+        );
+        let ours: Vec<Value> =
+            laptop.query(&sql).iter().map(|row| row["column_name"].clone()).collect();
+        assert!(!ours.is_empty());
+        assert_eq!(line[1], json!(ours), "{name}");
+    }
 }

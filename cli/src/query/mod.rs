@@ -9,8 +9,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use archive::{Archive, Mode};
-use query_fn::questions::QuestionParam;
+use common::schema::{EVENTS_TABLE, QUARANTINE_TABLE};
+use query_fn::questions::{Question, QuestionParam};
 use query_fn::rows::{Destination, Format, RowWriter};
+use query_fn::sql_views::VIEWS;
 use query_fn::{Answer, Engine, Limits, Param, ParamKind, Receipt, Request};
 
 use crate::args::QueryLimits;
@@ -19,12 +21,14 @@ use crate::output::heading;
 
 pub(crate) use collection::{question, question_request, questions};
 
-/// The tables there are, and what they hold.
-pub(crate) const TABLES: &[(&str, &str)] = &[
-    ("mesh_events", "one row an audit event"),
-    ("mesh_quarantine", "one row a record that was not understood, with the reason"),
-    ("mesh_policy_changes", "one row a change of a policy, with what was there before"),
-];
+/// The tables and views there are, and what a row of each is.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let tables = [
+        (EVENTS_TABLE, "one audit event"),
+        (QUARANTINE_TABLE, "one record that was not understood, with the reason"),
+    ];
+    tables.into_iter().chain(VIEWS.iter().map(|view| (view.name, view.row())))
+}
 
 /// How a person wants to see rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,16 +138,30 @@ pub(crate) async fn show(
     Ok(answer.receipt())
 }
 
-/// Lists the questions with their parameters.
+/// Lists the questions with their parameters: first the investigations, then each framework's
+/// reports.
 ///
 /// # Errors
 /// If standard output fails.
 pub(crate) fn list_questions(out: &mut impl Write) -> Result<(), Failure> {
-    for question in questions()?.iter() {
+    let mut grouped: Vec<&Question> = questions()?.iter().collect();
+    grouped.sort_by_key(|question| question.framework());
+    let mut framework = None;
+    for question in grouped {
+        if question.framework() != framework {
+            framework = question.framework();
+            writeln!(out, "\n{}\n", heading(&format!("{}:", framework.unwrap_or_default())))?;
+        }
         writeln!(out, "{}", heading(&question.name))?;
         writeln!(out, "  {}", question.question)?;
+        if let Some(control) = &question.control {
+            writeln!(out, "    control          {control}")?;
+        }
         for param in &question.params {
             writeln!(out, "    {:16} {:10} {}", param.name, param.kind.name(), about(param))?;
+        }
+        for (name, values) in &question.values {
+            writeln!(out, "    {name:16} one of     {}", values.join(", "))?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use archive::Mode;
 use common::schema::{COLUMNS, EVENT_DATE, EVENTS_TABLE};
+use query_fn::sql_views::{self, VIEWS};
 use query_fn::{Engine, Request};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -168,17 +169,21 @@ impl Shell {
 }
 
 fn tables(out: &mut impl Write) -> std::io::Result<()> {
-    for (name, says) in query::TABLES {
-        writeln!(out, "  {name:24} {says}")?;
+    for (name, row) in query::tables() {
+        writeln!(out, "  {name:28} {row}")?;
     }
     Ok(())
 }
 
 fn describe(out: &mut impl Write, table: &str) -> std::io::Result<()> {
+    if let Some(view) = VIEWS.iter().find(|view| view.name == table) {
+        return describe_view(out, view);
+    }
     if table != EVENTS_TABLE {
         return writeln!(
             out,
-            "Only {EVENTS_TABLE} is described here; `SELECT * FROM {} LIMIT 0;` shows the columns.",
+            "Only {EVENTS_TABLE} and views are described here; `SELECT * FROM {} LIMIT 0;` shows the \
+             columns.",
             printable(table, false)
         );
     }
@@ -187,6 +192,18 @@ fn describe(out: &mut impl Write, table: &str) -> std::io::Result<()> {
         writeln!(out, "  {:24} {:26} {null:9} {}", column.name, column.kind.sql(), column.doc)?;
     }
     writeln!(out, "  {EVENT_DATE:24} {:26} NOT NULL  UTC date of event_time; the partition", "DATE")
+}
+
+fn describe_view(out: &mut impl Write, view: &sql_views::View) -> std::io::Result<()> {
+    writeln!(out, "  {}\n  A row is {}.\n  Cost: {}.", view.question(), view.row(), view.cost())?;
+    for (name, says) in view.own_columns() {
+        writeln!(out, "  {name:24} {says}")?;
+    }
+    writeln!(
+        out,
+        "  `DESCRIBE {};` has all columns; the others are those of {EVENTS_TABLE}.",
+        view.name
+    )
 }
 
 fn editor() -> Result<Input, Failure> {
@@ -206,7 +223,7 @@ fn editor() -> Result<Input, Failure> {
         params: question.params.iter().map(|param| param.name.clone()).collect(),
     });
     input.set_helper(Some(ShellHelper::new(
-        query::TABLES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        query::tables().map(|(name, _)| name.to_owned()).collect(),
         columns.map(str::to_owned).collect(),
         names.collect(),
     )));

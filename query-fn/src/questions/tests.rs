@@ -84,7 +84,7 @@ fn broken_headers_are_errors_with_their_line() {
     check("-- name: a\n-- name: b\nSELECT 1", "q.sql line 2: expected one value, once");
     check(
         "-- naem: a\nSELECT 1",
-        "q.sql line 1: expected question, name, param, one_of or cost, found naem",
+        "q.sql line 1: expected question, name, control, param, one_of, values or cost, found naem",
     );
     for param in [
         "since",
@@ -127,4 +127,35 @@ fn one_of_several_parameters_must_be_given() {
     assert!(ask(&[]).unwrap_err().to_string().contains("q needs one of a, b"));
     let unknown = text.replace("a, b\n", "a, c\n");
     assert!(Question::parse("q.sql", &unknown).is_err());
+}
+
+#[test]
+fn a_parameter_may_be_held_to_certain_values() {
+    let text = "-- question: Q?\n-- name: q\n-- param: who text = 'workload'\n\
+                -- values: who: workload, one principal\nSELECT $who";
+    let question = Question::parse("q.sql", text).unwrap();
+    let ask = |value: &str| question.request(&given(&[("who", value)]), Mode::Fresh);
+    assert!(ask("one principal").is_ok() && question.request(&[], Mode::Fresh).is_ok());
+    let error = ask("user").unwrap_err();
+    assert_eq!(error.code(), Code::Parameter);
+    assert_eq!(error.to_string(), "who: expected one of workload, one principal, found \"user\"");
+    for (wrong, right) in [
+        ("'workload'", "'nobody'"),
+        ("who text = 'workload'", "who integer = 1"),
+        ("values: who:", "values: whom:"),
+        ("values: who:", "values: who"),
+    ] {
+        assert!(Question::parse("q.sql", &text.replace(wrong, right)).is_err(), "{right}");
+    }
+    let null = text.replace("'workload'", "NULL");
+    assert!(Question::parse("q.sql", &null).is_ok());
+}
+
+#[test]
+fn a_report_cites_its_control_and_so_its_framework() {
+    let text = "-- question: Q?\n-- name: q\n-- control: PCI DSS 4.0.1, 10.2.1.4\nSELECT 1";
+    let question = Question::parse("q.sql", text).unwrap();
+    assert_eq!(question.control.as_deref(), Some("PCI DSS 4.0.1, 10.2.1.4"));
+    assert_eq!(question.framework(), Some("PCI DSS 4.0.1"));
+    assert!(Question::parse("q.sql", &text.replace(", 10", " 10")).is_err());
 }
