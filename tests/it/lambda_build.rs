@@ -157,5 +157,5 @@ fn what_is_linked_for_lambda_needs_no_newer_glibc_than_it_has() {
     let symbols = String::from_utf8(symbols.unwrap().stdout).unwrap();
     let hypot: Vec<&str> = symbols.lines().filter(|line| line.contains("hypot")).collect();
     let is_first = |line: &&str| line.contains("GLIBC_2.2.5") || line.contains("GLIBC_2.17");
-    assert!(hypot.len() == 2 && hypot.iter().all(|line| is_first(&line)), "{symbols}");
+    assert!(hypot.len() == 2 && hypot.iter().all(is_first), "{symbols}");
 }
