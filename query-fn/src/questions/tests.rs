@@ -138,7 +138,8 @@ fn a_parameter_may_be_held_to_certain_values() {
     assert!(ask("one principal").is_ok() && question.request(&[], Mode::Fresh).is_ok());
     let error = ask("user").unwrap_err();
     assert_eq!(error.code(), Code::Parameter);
-    assert_eq!(error.to_string(), "who: expected one of workload, one principal, found \"user\"");
+    let expected = "who: expected one of workload, one principal, found \"user\"";
+    assert_eq!(error.to_string(), format!("PARAMETER: {expected}"));
     for (wrong, right) in [
         ("'workload'", "'nobody'"),
         ("who text = 'workload'", "who integer = 1"),
