@@ -271,6 +271,7 @@ async fn physical_plan(
     let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
     let logical = plan::bind(logical, &request)?;
+    let logical = plan::keep_unknown(logical).map_err(planning)?;
     let frame = session.execute_logical_plan(logical).await.map_err(planning)?;
     let context = Arc::new(frame.task_ctx());
     let physical = frame.create_physical_plan().await.map_err(planning)?;

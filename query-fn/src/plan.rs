@@ -4,6 +4,8 @@
 //! plan may hold the operators of queries only, and its scans may name our tables only. (The engine
 //! below holds a reader, so there is nothing it could write to anyway.)
 
+mod not_in;
+
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -28,6 +30,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use crate::error::{Code, QueryError};
 use crate::request::{Param, Request};
 use crate::sql_views::VIEWS;
+
+pub(crate) use not_in::keep_unknown;
 
 /// Parses one query.
 ///

@@ -675,3 +675,41 @@ async fn a_strict_query_takes_nothing_from_what_a_fresh_one_learnt_of_a_file() {
     assert_eq!(error.code(), Code::Archive, "{error}");
     assert!(error.to_string().contains("SHA-256"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_null_makes_not_in_unknown_wherever_it_stands() {
+    let fixture = Fixture::new().await;
+    // Worked out by hand: x is 1, 2 or NULL.
+    let x = "(VALUES (1), (2), (NULL)) AS e(x)";
+    let with_null = "(SELECT d.x FROM (VALUES (2), (NULL)) AS d(x))";
+    let without = "(SELECT d.x FROM (VALUES (2), (3)) AS d(x))";
+    let empty = "(SELECT d.x FROM (VALUES (2), (NULL)) AS d(x) WHERE d.x > 100)";
+    for (condition, expected) in [
+        (format!("e.x NOT IN {with_null}"), "0"),
+        (format!("e.x NOT IN {with_null} OR e.x = 5"), "0"),
+        (format!("e.x NOT IN {with_null} OR e.x = 2"), "1"),
+        (format!("e.x NOT IN {without} OR e.x = 5"), "1"),
+        (format!("e.x NOT IN {empty} OR e.x = 5"), "3"),
+        (format!("e.x IN {with_null} OR e.x = 5"), "1"),
+        (format!("(e.x IN {with_null}) IS NULL"), "2"),
+        (format!("(e.x NOT IN {without}) IS NULL"), "1"),
+        (format!("NOT (e.x IN {with_null} AND e.x = 1)"), "1"),
+        (format!("NOT (e.x IN {with_null} OR e.x = 1)"), "0"),
+        (format!("NOT (e.x NOT IN {with_null})"), "1"),
+        (format!("NOT (NOT e.x IN {without} AND e.x = 1)"), "1"),
+        (format!("CASE WHEN e.x NOT IN {with_null} THEN true ELSE false END"), "0"),
+        (format!("coalesce(e.x IN {with_null}, true)"), "3"),
+        (format!("e.x NOT IN {with_null} AND e.x = 1"), "0"),
+        (format!("(e.x NOT IN {with_null} AND e.x = 1) OR e.x = 2"), "1"),
+    ] {
+        let sql = format!("SELECT count(*) FROM {x} WHERE {condition}");
+        assert_eq!(fixture.rows(&sql).await, expected, "{condition}");
+        let sql =
+            format!("SELECT count(*) FROM (SELECT e.x FROM {x} GROUP BY e.x HAVING {condition})");
+        assert_eq!(fixture.rows(&sql).await, expected, "HAVING {condition}");
+    }
+    // Where nothing can be NULL the engine's own join is right, and is left to it.
+    let sql = "EXPLAIN SELECT count(*) FROM mesh_events WHERE segment_row NOT IN (SELECT segment_row \
+               FROM mesh_events WHERE decision = 'deny') OR decision = 'deny'";
+    assert!(fixture.rows(sql).await.contains("HashJoinExec"), "{}", fixture.rows(sql).await);
+}
