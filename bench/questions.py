@@ -55,8 +55,8 @@ def make_archive(meshledger, place, events, seed):
         fail("generate failed")
 
 
-def files_of(meshledger, place):
-    """The data files that the log names, as the peers can open them."""
+def files_of(place):
+    """All data files, as the peers can open them; after a quiet ingest the log names each."""
     if not place.startswith("s3://"):
         return sorted(str(p) for p in pathlib.Path(place, "data").rglob("*.parquet"))
     return [f"{place}/data/*/*.parquet"]
@@ -142,7 +142,7 @@ def same(ours, theirs):
     return plain(ours) == plain(theirs)
 
 
-def values(place, files, engine_python):
+def values(files):
     """What the questions ask for, from one file of the archive."""
     code = f"""
 import json, sys
@@ -155,12 +155,12 @@ row = one("SELECT request_id, trace_id, principal, dst_service FROM mesh_events 
           "ORDER BY request_id LIMIT 1")
 print(json.dumps(dict(zip(("request_id", "trace_id", "principal", "service"), row))))
 """
-    found = subprocess.run([engine_python, "-c", code], check=True, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return {**json.loads(found.stdout), "day": DAY, "week_end": WEEK_END}
 
 
-def lines_of(command, environment=None):
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+def lines_of(command):
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if ran.returncode != 0:
         fail(f"{command[0]} ended with {ran.returncode}")
     return [json.loads(line) for line in ran.stdout.splitlines()]
@@ -213,8 +213,8 @@ def main():
     is_remote = arguments.archive.startswith("s3://")
     if not is_remote and not os.path.exists(arguments.archive):
         make_archive(meshledger, arguments.archive, arguments.events, arguments.seed)
-    files = files_of(meshledger, arguments.archive)
-    found = values(arguments.archive, files, sys.executable)
+    files = files_of(arguments.archive)
+    found = values(files)
     text = pathlib.Path(arguments.questions).read_text()
     for name, value in found.items():
         text = text.replace("{%s}" % name, value.replace("'", "''"))
