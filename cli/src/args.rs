@@ -365,6 +365,9 @@ pub(crate) struct Query {
     /// How the receipt is written
     #[arg(long, value_enum, default_value_t = ReceiptFormat::Text)]
     pub(crate) receipt: ReceiptFormat,
+    /// Say of each file why it was read or skipped: in the receipt, or below it
+    #[arg(long)]
+    pub(crate) explain_pruning: bool,
     /// Read only what the signed ledger vouches for; with =full, also hash each file that is read
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, value_name = "HOW")]
     #[arg(default_missing_value = "sealed")]

@@ -21,8 +21,8 @@ use url::Url;
 
 use crate::footers::Readers;
 use crate::read::STORE_URL;
-use crate::receipt::Scans;
 use crate::request::Limits;
+use crate::scans::Scans;
 use crate::table::EventsTable;
 use crate::views::QuarantineTable;
 
@@ -85,11 +85,9 @@ fn catalogs(
     readers: &Readers,
 ) -> Result<Arc<dyn CatalogProviderList>> {
     let schema = MemorySchemaProvider::new();
-    let events = Arc::clone(&scans.events);
-    let events = EventsTable::new(Arc::clone(snapshot), events, Arc::clone(readers));
+    let events = EventsTable::new(Arc::clone(snapshot), scans.clone(), Arc::clone(readers));
     schema.register_table(EVENTS_TABLE.to_owned(), Arc::new(events))?;
-    let rejects = Arc::clone(&scans.quarantine);
-    let quarantine = QuarantineTable::new(Arc::clone(snapshot), rejects, Arc::clone(readers));
+    let quarantine = QuarantineTable::new(Arc::clone(snapshot), scans.clone(), Arc::clone(readers));
     schema.register_table(QUARANTINE_TABLE.to_owned(), Arc::new(quarantine))?;
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SCHEMA, Arc::new(schema))?;

@@ -21,8 +21,9 @@ use crate::footers::Footers;
 use crate::meter::{Meter, Metered};
 use crate::pinned::Pinned;
 use crate::plan;
-use crate::receipt::{Evidence, Scans, SnapshotCost};
+use crate::receipt::{Evidence, SnapshotCost};
 use crate::request::{Limits, Request, TimeLimit};
+use crate::scans::Scans;
 use crate::sql_views;
 use crate::workers::Workers;
 
@@ -204,7 +205,8 @@ impl Core {
             Mode::Fresh => Arc::new(metered),
             Mode::Strict => Arc::new(Pinned::new(Arc::new(metered), &snapshot, self.hash_files)),
         };
-        let scans = Scans::default();
+        let explain = request.explain_pruning;
+        let scans = Scans::new(explain || matches!(statement, Statement::Explain(_)));
         let files_hashed = self.hash_files && snapshot.mode == Mode::Strict;
         let readers = self.footers.readers(&snapshot, files_hashed, &store);
         let session = self
@@ -213,7 +215,8 @@ impl Core {
             .map_err(|e| QueryError::from_engine(&e))?;
         let planning = physical_plan(session, statement, request.clone());
         let (plan, context) = in_time(limit, started, on_deep_stack(planning)).await??;
-        let evidence = Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed };
+        let evidence =
+            Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed, explain };
         let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
         Answer::start(evidence, context, &limits, workers, started, (limit, left))

@@ -2,15 +2,20 @@
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
 //! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
-//! `read` (the scan), `answer` (batches within limits), `rows` (batches as text), `receipt` (what
-//! the answer rests on). `sql_views` are texts in place of tables. Nothing here writes to an archive.
+//! `read` (the scan), `scans` and `note` (what became of its files), `answer` (batches within
+//! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
+//! was read or not). `sql_views` are texts in place of tables. Nothing here writes to an archive.
 
 pub mod answer;
 mod catalog;
+#[cfg(test)]
+mod dice;
 pub mod engine;
 pub mod error;
+pub mod explain;
 mod footers;
 mod meter;
+mod note;
 mod pinned;
 mod plan;
 pub mod prune;
@@ -19,6 +24,7 @@ mod read;
 pub mod receipt;
 pub mod request;
 pub mod rows;
+mod scans;
 pub mod service;
 pub mod sql_views;
 mod table;

@@ -1,6 +1,6 @@
 //! The store as one query sees it: counted, and bounded in bytes.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +22,16 @@ pub(crate) struct Meter {
     bytes: AtomicU64,
     requests: AtomicU64,
     exceeded: AtomicBool,
-    files: Mutex<HashSet<Path>>,
+    files: Mutex<HashMap<Path, Spent>>,
+}
+
+/// What one query asked of one file.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+    /// Whether anything of the file was given, be it nothing of an empty range.
+    pub(crate) is_read: bool,
 }
 
 impl Meter {
@@ -48,11 +57,24 @@ impl Meter {
         self.exceeded.load(Ordering::Relaxed)
     }
 
-    /// How many files of which something was read have a path that starts so.
-    pub(crate) fn files(&self, prefix: &str) -> u64 {
+    /// How many files something was read of.
+    pub(crate) fn files_read(&self) -> u64 {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = files.iter().filter(|path| path.as_ref().starts_with(prefix)).count();
-        u64::try_from(count).unwrap_or(u64::MAX)
+        u64::try_from(files.values().filter(|spent| spent.is_read).count()).unwrap_or(u64::MAX)
+    }
+
+    /// What was asked of a file.
+    pub(crate) fn spent(&self, file: &Path) -> Spent {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(file).copied().unwrap_or_default()
+    }
+
+    fn note(&self, file: &Path, note: impl FnOnce(&mut Spent)) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match files.get_mut(file) {
+            Some(spent) => note(spent),
+            None => note(files.entry(file.clone()).or_default()),
+        }
     }
 
     fn refuse(&self) -> Error {
@@ -110,6 +132,7 @@ impl ObjectStore for Metered {
             return Err(self.meter.refuse());
         }
         self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        self.meter.note(location, |spent| spent.requests += 1);
         let head = options.head;
         let asked = match &options.range {
             Some(GetRange::Bounded(range)) => Some(range.clone()),
@@ -123,11 +146,12 @@ impl ObjectStore for Metered {
         }
         if !head {
             // The body has not been fetched yet, or can still be dropped.
-            self.meter.take(result.range.end.saturating_sub(result.range.start))?;
-            let mut files = self.meter.files.lock().unwrap_or_else(PoisonError::into_inner);
-            if !files.contains(location) {
-                files.insert(location.clone());
-            }
+            let bytes = result.range.end.saturating_sub(result.range.start);
+            self.meter.take(bytes)?;
+            self.meter.note(location, |spent| {
+                spent.bytes = spent.bytes.saturating_add(bytes);
+                spent.is_read = true;
+            });
         }
         Ok(result)
     }

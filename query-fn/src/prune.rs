@@ -53,6 +53,11 @@ impl Filters {
         sorted
     }
 
+    /// All conditions: those on the date, then the others.
+    pub fn all(&self) -> impl Iterator<Item = &Expr> {
+        self.partition.iter().chain(&self.others)
+    }
+
     /// Whether some condition fixes a needle column to a few values, so that hardly any row of
     /// hardly any row group matches and it pays to filter while decoding (engine.md 6).
     pub fn are_selective(&self) -> bool {
@@ -100,6 +105,45 @@ pub fn prune(
         }
     }
     Ok(verdicts)
+}
+
+/// For each dropped file, the first condition that drops it by itself, as an index into
+/// [`Filters::all`]. `None` for files that were kept, and where no condition does it alone.
+pub fn blame(
+    files: &[&FileEntry],
+    verdicts: &[Verdict],
+    filters: &Filters,
+    table: &SchemaRef,
+    physical: &Physical<'_>,
+) -> Vec<Option<usize>> {
+    let mut blamed = vec![None; files.len()];
+    let open = |blamed: &[Option<usize>], verdict| -> Vec<usize> {
+        (0..files.len()).filter(|&i| verdicts[i] == verdict && blamed[i].is_none()).collect()
+    };
+    for (number, condition) in filters.all().enumerate() {
+        let is_partition = number < filters.partition.len();
+        let left =
+            open(&blamed, if is_partition { Verdict::Partition } else { Verdict::Statistics });
+        let candidates: Vec<&FileEntry> = left.iter().map(|&i| files[i]).collect();
+        let condition = std::slice::from_ref(condition);
+        let keeps: Vec<bool> = if candidates.is_empty() {
+            continue;
+        } else if is_partition {
+            // One that fails by itself, though not beside the others, is blamed for nothing.
+            match matching_dates(&candidates, condition, physical) {
+                Ok(Some(dates)) => {
+                    candidates.iter().map(|file| dates.contains(&file.event_date.days())).collect()
+                }
+                _ => continue,
+            }
+        } else {
+            possible(&candidates, condition, table, physical)
+        };
+        for (&i, _) in left.iter().zip(&keeps).filter(|(_, keeps)| !**keeps) {
+            blamed[i] = Some(number);
+        }
+    }
+    blamed
 }
 
 /// The dates, among those of the files, for which all conditions hold; `None` without conditions.

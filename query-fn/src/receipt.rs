@@ -5,12 +5,12 @@ use std::sync::Arc;
 use archive::SealedThrough;
 use archive::snapshot::{Mode, Snapshot};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::metrics::MetricValue;
 use serde::Serialize;
 
+use crate::explain::Pruning;
 use crate::meter::Meter;
 use crate::prune::Verdict;
-use crate::table::Verdicts;
+use crate::scans::Scans;
 
 /// What an answer rests on and what it cost. Bytes and requests are counted at the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,13 +67,9 @@ pub struct Receipt {
     pub snapshot_bytes_read: u64,
     /// Microseconds from the request until now, or until the last batch was handed over.
     pub elapsed_micros: u64,
-}
-
-/// What the scans of one query decided.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Scans {
-    pub(crate) events: Arc<Verdicts>,
-    pub(crate) quarantine: Arc<Verdicts>,
+    /// Why each file was read or not, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruning: Option<Pruning>,
 }
 
 /// Requests and bytes of loading a snapshot.
@@ -91,6 +87,8 @@ pub(crate) struct Evidence {
     pub(crate) meter: Arc<Meter>,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     pub(crate) files_hashed: bool,
+    /// Whether it says why each file was read or not.
+    pub(crate) explain: bool,
 }
 
 /// What the caller's side knows.
@@ -103,12 +101,10 @@ pub(crate) struct Progress {
 
 impl Evidence {
     pub(crate) fn receipt(&self, progress: Progress) -> Receipt {
-        let mut work = Work::default();
-        work.add(&self.plan);
-        let count =
-            |verdict| self.scans.events.count(verdict) + self.scans.quarantine.count(verdict);
+        let work = self.scans.work();
+        let count = |verdict| self.scans.count(verdict);
         let kept = count(Verdict::Kept);
-        let files_read = self.meter.files("");
+        let files_read = self.meter.files_read();
         Receipt {
             complete: progress.complete,
             version: self.snapshot.version,
@@ -129,7 +125,7 @@ impl Evidence {
             files_skipped: kept.saturating_sub(files_read),
             row_groups_pruned_statistics: work.row_groups_pruned_statistics,
             row_groups_pruned_bloom: work.row_groups_pruned_bloom,
-            row_groups_read: work.row_groups_read,
+            row_groups_read: work.row_groups_read(),
             rows_pruned_page_index: work.rows_pruned_page_index,
             rows_scanned: work.rows_scanned,
             rows_returned: progress.rows_returned,
@@ -138,51 +134,7 @@ impl Evidence {
             snapshot_requests: self.snapshot_cost.requests,
             snapshot_bytes_read: self.snapshot_cost.bytes,
             elapsed_micros: progress.elapsed_micros,
-        }
-    }
-}
-
-/// Counters of the scans in a plan.
-#[derive(Debug, Default)]
-struct Work {
-    row_groups_pruned_statistics: u64,
-    row_groups_pruned_bloom: u64,
-    row_groups_read: u64,
-    rows_pruned_page_index: u64,
-    rows_scanned: u64,
-}
-
-impl Work {
-    fn add(&mut self, plan: &Arc<dyn ExecutionPlan>) {
-        for child in plan.children() {
-            self.add(child);
-        }
-        if plan.name() != "DataSourceExec" {
-            return;
-        }
-        for metric in plan.metrics().iter().flat_map(|metrics| metrics.iter()) {
-            self.add_metric(metric.value());
-        }
-    }
-
-    fn add_metric(&mut self, value: &MetricValue) {
-        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        match value {
-            MetricValue::OutputRows(rows) => self.rows_scanned += wide(rows.value()),
-            MetricValue::PruningMetrics { name, pruning_metrics } => {
-                let pruned = wide(pruning_metrics.pruned());
-                match name.as_ref() {
-                    "row_groups_pruned_statistics" => self.row_groups_pruned_statistics += pruned,
-                    // Bloom filters come last, so what they leave is read.
-                    "row_groups_pruned_bloom_filter" => {
-                        self.row_groups_pruned_bloom += pruned;
-                        self.row_groups_read += wide(pruning_metrics.matched());
-                    }
-                    "page_index_rows_pruned" => self.rows_pruned_page_index += pruned,
-                    _ => {}
-                }
-            }
-            _ => {}
+            pruning: self.explain.then(|| Pruning::of(&self.scans, &self.snapshot, &self.meter)),
         }
     }
 }

@@ -72,12 +72,21 @@ pub struct Request {
     pub as_of: Option<u64>,
     /// What this one may cost.
     pub bounds: Bounds,
+    /// Whether the receipt says why each file was read or not.
+    pub explain_pruning: bool,
 }
 
 impl Request {
     /// A request without parameters, of the latest version.
     pub fn new(sql: impl Into<String>, mode: Mode) -> Self {
-        Self { sql: sql.into(), params: Vec::new(), mode, as_of: None, bounds: Bounds::default() }
+        Self {
+            sql: sql.into(),
+            params: Vec::new(),
+            mode,
+            as_of: None,
+            bounds: Bounds::default(),
+            explain_pruning: false,
+        }
     }
 }
 

@@ -1,15 +1,17 @@
 //! The table `mesh_events`: the files of one snapshot.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use archive::snapshot::{Snapshot, SnapshotFile};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use common::schema::{EVENT_DATE, file_schema};
+use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::project_schema;
 use datafusion::datasource::TableType;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -18,50 +20,74 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
 
 use crate::footers::Readers;
+use crate::note;
 use crate::prune::{self, EVENT_TIME, Filters, Verdict};
 use crate::read::{Scan, ScanFile, view_schema};
+use crate::scans::{Condition, ScanRecord, Scans, Table, Why};
 
 /// Events of a snapshot, for one query.
 pub(crate) struct EventsTable {
     snapshot: Arc<Snapshot>,
     schema: TableSchema,
-    verdicts: Arc<Verdicts>,
+    scans: Scans,
     readers: Readers,
 }
 
-/// What became of each file over all scans of a table in one query: the most that any scan may
-/// read of it. Empty if no scan was planned.
-#[derive(Debug, Default)]
-pub(crate) struct Verdicts(Mutex<Vec<Verdict>>);
-
-impl Verdicts {
-    pub(crate) fn merge(&self, verdicts: &[Verdict]) {
-        let mut merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        merged.resize(verdicts.len(), Verdict::Partition);
-        for (old, new) in merged.iter_mut().zip(verdicts) {
-            *old = (*old).max(*new);
-        }
-    }
-
-    pub(crate) fn count(&self, verdict: Verdict) -> u64 {
-        let merged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        u64::try_from(merged.iter().filter(|v| **v == verdict).count()).unwrap_or(u64::MAX)
-    }
-}
-
 impl EventsTable {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>, readers: Readers) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, scans: Scans, readers: Readers) -> Self {
         let date = Arc::new(Field::new(EVENT_DATE, DataType::Date32, false));
         let schema = TableSchema::builder(view_schema(&file_schema()))
             .with_table_partition_cols(vec![date])
             .build();
-        Self { snapshot, schema, verdicts, readers }
+        Self { snapshot, schema, scans, readers }
     }
 
-    fn judge(&self, session: &dyn Session, filters: &Filters) -> Result<Vec<Verdict>> {
+    /// What becomes of each file, and, if somebody wants to know, why.
+    fn judge(&self, session: &dyn Session, filters: &Filters) -> Result<ScanRecord> {
         let entries: Vec<_> = self.snapshot.files.iter().map(|file| &file.entry).collect();
         let physical = |expr, schema: &_| session.create_physical_expr(expr, schema);
-        prune::prune(&entries, filters, self.schema.table_schema(), &physical)
+        let table = self.schema.table_schema();
+        let verdicts = prune::prune(&entries, filters, table, &physical)?;
+        let why = self.scans.say_why().then(|| {
+            let blamed = prune::blame(&entries, &verdicts, filters, table, &physical);
+            Why { conditions: filters.all().map(Condition::of).collect(), blamed }
+        });
+        Ok(ScanRecord::new(Table::Events, verdicts, why))
+    }
+
+    /// The scan of what was kept.
+    fn plan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &Filters,
+        limit: Option<usize>,
+        record: &ScanRecord,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let kept = self.snapshot.files.iter().zip(record.verdicts());
+        let kept = kept.filter(|(_, verdict)| **verdict == Verdict::Kept).map(|(file, _)| file);
+        let event_time = self.schema.file_schema().index_of(EVENT_TIME)?;
+        let files: Vec<ScanFile<'_>> = kept.map(|file| scan_file(file, event_time)).collect();
+        if files.is_empty() {
+            let schema = project_schema(&self.schema(), projection)?;
+            return match record.note() {
+                // An empty source has room for a note, and is otherwise the same.
+                Some(_) => {
+                    let source = MemorySourceConfig::try_new(&[Vec::new()], schema, None)?;
+                    Ok(DataSourceExec::from_data_source(source))
+                }
+                None => Ok(Arc::new(EmptyExec::new(schema))),
+            };
+        }
+        let scan = Scan {
+            schema: &self.schema,
+            projection,
+            limit,
+            selective: filters.are_selective(),
+            threads: session.config().target_partitions(),
+            readers: &self.readers,
+        };
+        scan.plan(&files)
     }
 }
 
@@ -109,24 +135,12 @@ impl TableProvider for EventsTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let filters = Filters::of(filters);
-        let verdicts = self.judge(session, &filters)?;
-        self.verdicts.merge(&verdicts);
-        let kept = self.snapshot.files.iter().zip(&verdicts);
-        let kept = kept.filter(|(_, verdict)| **verdict == Verdict::Kept).map(|(file, _)| file);
-        let event_time = self.schema.file_schema().index_of(EVENT_TIME)?;
-        let files: Vec<ScanFile<'_>> = kept.map(|file| scan_file(file, event_time)).collect();
-        if files.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
-        }
-        let scan = Scan {
-            schema: &self.schema,
-            projection,
-            limit,
-            selective: filters.are_selective(),
-            threads: session.config().target_partitions(),
-            readers: &self.readers,
-        };
-        scan.plan(&files)
+        let mut record = self.judge(session, &filters)?;
+        let plan = self.plan(session, projection, &filters, limit, &record)?;
+        record.watch(&plan);
+        let plan = note::noted(plan, record.note());
+        self.scans.keep(record);
+        Ok(plan)
     }
 }
 

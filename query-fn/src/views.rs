@@ -23,20 +23,20 @@ use datafusion::scalar::ScalarValue;
 use crate::footers::Readers;
 use crate::prune::Verdict;
 use crate::read::{Scan, ScanFile, view_schema};
-use crate::table::Verdicts;
+use crate::scans::{ScanRecord, Scans, Table};
 
 /// Quarantine of a snapshot, for one query.
 pub(crate) struct QuarantineTable {
     snapshot: Arc<Snapshot>,
     schema: TableSchema,
-    verdicts: Arc<Verdicts>,
+    scans: Scans,
     readers: Readers,
 }
 
 impl QuarantineTable {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, verdicts: Arc<Verdicts>, readers: Readers) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, scans: Scans, readers: Readers) -> Self {
         let schema = TableSchema::from(view_schema(&quarantine_schema()));
-        Self { snapshot, schema, verdicts, readers }
+        Self { snapshot, schema, scans, readers }
     }
 
     /// Scans a file of which only some units count: all columns, then a filter, then those wanted.
@@ -103,7 +103,9 @@ impl TableProvider for QuarantineTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.verdicts.merge(&vec![Verdict::Kept; self.snapshot.quarantine.len()]);
+        // Commits carry no statistics of these files: none can be left out.
+        let verdicts = vec![Verdict::Kept; self.snapshot.quarantine.len()];
+        let mut record = ScanRecord::new(Table::Quarantine, verdicts, None);
         let mut plans = Vec::new();
         let whole: Vec<ScanFile<'_>> = self
             .snapshot
@@ -123,6 +125,10 @@ impl TableProvider for QuarantineTable {
                 plans.push(self.scan_units(session, file, units, projection)?);
             }
         }
+        for plan in &plans {
+            record.watch(plan);
+        }
+        self.scans.keep(record);
         match plans.len() {
             0 => Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?))),
             1 => Ok(plans.remove(0)),

@@ -178,6 +178,42 @@ fn the_receipt_says_what_was_read_and_what_was_not() {
 }
 
 #[test]
+fn a_person_is_told_why_each_file_was_read_or_skipped() {
+    let laptop = laptop();
+    let ask = |more: &[&str], sql: &str| {
+        let command = laptop.command("query").args(["--explain-pruning", "--format", "csv"]);
+        command.args(more).args([sql]).run().expect(0)
+    };
+    let sql = "SELECT count(*) AS n FROM mesh_events \
+               WHERE event_date > '1999-12-31' AND request_id = 'zzz'";
+    let skipped = ask(&[], sql);
+    assert_eq!(skipped.text(), "n\n0\n");
+    let told = skipped.stderr;
+    let all = files_below(&laptop.path("archive/data")).len();
+    let first = told.lines().find(|line| line.starts_with("mesh_events: ")).unwrap();
+    assert!(first.contains(&format!("read 0 of {all} file")), "{told}");
+    assert!(first.contains("skipped by statistics"), "{told}");
+    assert!(told.contains("skipped by request_id = 'zzz'"), "{told}");
+    let path = told.lines().find(|line| line.starts_with("  skipped data/")).unwrap();
+    assert!(path.contains(": request_id = 'zzz'; the file has request_id '"), "{told}");
+
+    let read = ask(&[], BY_DECISION).stderr;
+    assert!(read.contains(&format!("mesh_events: read {all} of {all} file")), "{read}");
+    assert!(read.lines().any(|line| line.starts_with("  read    data/")), "{read}");
+
+    // In JSON it is a part of the receipt.
+    let receipt: Value = {
+        let output = ask(&["--receipt", "json"], sql);
+        let line = output.stderr.lines().find(|line| line.starts_with('{'));
+        serde_json::from_str(line.unwrap()).unwrap()
+    };
+    let scan = &receipt["pruning"]["scans"][0];
+    assert_eq!((&scan["table"], &scan["files_read"]), (&"mesh_events".into(), &0.into()));
+    assert_eq!(scan["files"].as_array().unwrap().len(), all);
+    assert!(!laptop.command("query").args([sql]).run().expect(0).stderr.contains("skipped data/"));
+}
+
+#[test]
 fn strict_leaves_out_what_is_not_sealed() {
     let laptop = laptop();
     let _ = laptop.ingest_bytes("more.log", meshledger_tests::records::lines("more", 5));

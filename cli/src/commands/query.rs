@@ -92,6 +92,10 @@ fn mode(args: &Query) -> Mode {
 }
 
 fn request(args: &Query) -> Result<Request, Failure> {
+    Ok(Request { explain_pruning: args.explain_pruning, ..asked(args)? })
+}
+
+fn asked(args: &Query) -> Result<Request, Failure> {
     if let Some(name) = &args.question {
         return query::question_request(name, &args.params, mode(args));
     }
@@ -135,6 +139,10 @@ fn write_receipt(
         ReceiptFormat::Text => output::note(&query::receipt::text(receipt)),
         ReceiptFormat::Json => output::note(&json()?),
         ReceiptFormat::Inline | ReceiptFormat::None => {}
+    }
+    let is_json = matches!(format, ReceiptFormat::Json | ReceiptFormat::Inline);
+    if let Some(pruning) = query::pruning::text(receipt).filter(|_| !is_json) {
+        output::note(&pruning);
     }
     Ok(())
 }

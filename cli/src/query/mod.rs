@@ -3,6 +3,7 @@
 mod collection;
 mod expanded;
 pub(crate) mod grid;
+pub(crate) mod pruning;
 pub(crate) mod receipt;
 
 use std::io::Write;

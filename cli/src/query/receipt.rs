@@ -131,6 +131,7 @@ mod tests {
             snapshot_requests: 4,
             snapshot_bytes_read: 10_000,
             elapsed_micros: 84_000,
+            pruning: None,
         };
         assert_eq!(
             text(&receipt),

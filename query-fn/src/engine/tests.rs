@@ -25,12 +25,15 @@ use crate::receipt::Receipt;
 use crate::request::Param;
 use crate::rows::{Destination, Format, RowWriter};
 
+mod pruning;
+mod sound;
+
 const DAY: i64 = 20_759; // 2026-11-02
 const ROWS: i64 = 100;
 
 struct Fixture {
     snapshot: Snapshot,
-    store: Arc<InMemory>,
+    store: Arc<dyn ObjectStore>,
     limits: Limits,
 }
 
@@ -176,7 +179,7 @@ impl Fixture {
         let source = Source {
             snapshot: Arc::new(self.snapshot.clone()),
             cost: SnapshotCost::default(),
-            store: Arc::clone(&self.store) as Arc<dyn ObjectStore>,
+            store: Arc::clone(&self.store),
         };
         let mut answer = core.answer(request, statement, source, Instant::now()).await?;
         let schema: SchemaRef = answer.schema();

@@ -90,6 +90,13 @@ struct Body {
     format: Option<Format>,
     limits: Option<LimitsBody>,
     delivery: Option<Delivery>,
+    explain: Option<Explain>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Explain {
+    Pruning,
 }
 
 #[derive(Deserialize)]
@@ -197,8 +204,9 @@ impl Ask {
             }
         };
         let bounds = bounds(body.limits.unwrap_or_default())?;
+        let explain_pruning = matches!(body.explain, Some(Explain::Pruning));
         Ok(Self {
-            request: Request { as_of: body.as_of, bounds, ..request },
+            request: Request { as_of: body.as_of, bounds, explain_pruning, ..request },
             format: body.format.unwrap_or_default(),
             delivery: body.delivery.unwrap_or_default(),
         })

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::deliver::{Body, Done};
 use super::failure::Failure;
 use crate::error::Code;
+use crate::explain::Pruning;
 use crate::receipt::Receipt;
 use crate::rows::ascii_json;
 
@@ -232,8 +233,9 @@ fn json_bytes(value: &impl Serialize) -> Bytes {
     }
 }
 
-/// A receipt as one line of ASCII JSON of at most so many bytes: what is too much are names of
-/// objects in the inbox that are no manifests, which anybody who may write there can add.
+/// A receipt as one line of ASCII JSON of at most so many bytes: what is too much are lists of
+/// files, if they were asked for, and names of objects in the inbox that are no manifests, which
+/// anybody who may write there can add.
 pub(super) fn receipt_text(receipt: &Receipt, bytes_max: usize) -> String {
     ascii_json(&receipt_value(receipt, bytes_max).to_string())
 }
@@ -243,16 +245,34 @@ fn receipt_value(receipt: &Receipt, bytes_max: usize) -> Value {
     loop {
         let left_out = receipt.unreadable_manifests.len() - shown.unreadable_manifests.len();
         let mut value = json!(shown);
-        if let (true, Value::Object(members)) = (left_out > 0, &mut value) {
-            members.insert("unreadable_manifests_left_out".to_owned(), json!(left_out));
+        if let Value::Object(members) = &mut value {
+            if left_out > 0 {
+                members.insert("unreadable_manifests_left_out".to_owned(), json!(left_out));
+            }
+            if receipt.pruning.is_some() && shown.pruning.is_none() {
+                members.insert("pruning_left_out".to_owned(), json!(true));
+            }
         }
         let fits = ascii_json(&value.to_string()).len() <= bytes_max;
-        if fits || shown.unreadable_manifests.is_empty() {
+        if fits || !shorten(&mut shown) {
             return value;
         }
-        let half = shown.unreadable_manifests.len() / 2;
-        shown.unreadable_manifests.truncate(half);
     }
+}
+
+/// Leaves something out. False if there is nothing left that may be.
+fn shorten(shown: &mut Receipt) -> bool {
+    if shown.pruning.as_mut().is_some_and(Pruning::halve) {
+        return true;
+    }
+    // The conditions of many scans may be too long by themselves.
+    if shown.pruning.take().is_some() {
+        return true;
+    }
+    let half = shown.unreadable_manifests.len() / 2;
+    let was_empty = shown.unreadable_manifests.is_empty();
+    shown.unreadable_manifests.truncate(half);
+    !was_empty
 }
 
 #[cfg(test)]
