@@ -3,6 +3,7 @@
 //! Four seats by least privilege; a seat offers only what its role may do. Deliberately not here:
 //! clocks, environment, SQL, parsing of events, and the decision when to seal.
 
+pub mod absent;
 pub mod background;
 mod delta_checkpoint;
 pub mod encode;
@@ -22,6 +23,7 @@ pub mod rows;
 pub mod sample;
 pub mod seats;
 pub mod snapshot;
+pub mod sorted;
 pub mod store;
 mod strict;
 pub mod verify;
@@ -32,8 +34,8 @@ pub use error::{ArchiveError, Remedy};
 pub use location::Location;
 pub use options::StoreOptions;
 pub use seats::{
-    Archive, CommitPut, Created, Reader, ResultUpload, Results, Sealer, SignedEnd, StoredResult,
-    Writer,
+    Archive, CommitPut, Created, Export, Exported, Reader, ResultUpload, Results, Sealer,
+    SignedEnd, StoredResult, Writer,
 };
 pub use snapshot::{Mode, Snapshot, SnapshotFile, SnapshotQuarantine};
 pub use store::{Landed, Landing, Put, Shared, Stamped, Store, Swap, Usage};

@@ -6,8 +6,8 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
 
 use common::commit::Commit;
 use common::layout::{self, CHECKPOINT_KEY, Place};
@@ -97,6 +97,27 @@ pub struct Prover {
     /// The checkpoint, with every signature that is kept of it.
     note: Note,
     head: Checkpoint,
+    /// Which commit added each segment, and as which of its files; once somebody asked.
+    places: OnceLock<HashMap<SegmentId, (usize, usize)>>,
+}
+
+/// What proves events of one segment.
+pub struct SegmentProofs<'a> {
+    prover: &'a Prover,
+    commit: Arc<SealedCommit>,
+    index: usize,
+    sealed: rows::SealedRows,
+}
+
+impl SegmentProofs<'_> {
+    /// The proof of one of the events that were asked for.
+    ///
+    /// # Errors
+    /// If it was not, or the proof would be too long.
+    pub fn proof(&self, row: u64) -> Result<String, ProveError> {
+        let event = event_proof(&self.commit, self.index, &self.sealed, row)?;
+        self.prover.outer(&self.commit.entry, event.to_text())
+    }
 }
 
 /// One row of a segment.
@@ -138,12 +159,22 @@ impl Prover {
             }
         }
         let log = log.prefix(head.size);
-        Ok(Self { reader: reader.clone(), log, tree, note, head })
+        Ok(Self { reader: reader.clone(), log, tree, note, head, places: OnceLock::new() })
     }
 
     /// The checkpoint that its proofs lead to.
     pub const fn checkpoint(&self) -> &Checkpoint {
         &self.head
+    }
+
+    /// The commits that the checkpoint covers.
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The root that the ledger had when it covered so many commits; none if it never did.
+    pub fn root_of(&self, size: u64) -> Option<Hash> {
+        self.tree.root_at(size).filter(|_| size <= self.head.size)
     }
 
     /// The file of a proof, after it was checked as a reader would.
@@ -173,30 +204,57 @@ impl Prover {
         }
         let mut proofs = vec![String::new(); wanted.len()];
         for (segment, rows) in by_segment {
-            let (commit, index) = self.segment(segment)?;
-            let file = &commit.commit.adds[index];
-            if let Some((_, row)) = rows.iter().find(|(_, row)| *row >= file.rows) {
-                return Err(ProveError::NotThere {
-                    what: format!("row {row} of segment {segment}, which has {} rows", file.rows),
-                    size: self.head.size,
-                    hint: "rows are counted from 0",
-                });
-            }
-            let numbers = rows.iter().map(|(_, row)| *row).collect();
-            let sealed = rows::read(self.reader.store(), file, numbers).await?;
+            let events = self.segment(segment, rows.iter().map(|(_, row)| *row).collect()).await?;
             for (place, row) in rows {
-                let event = event_proof(&commit, index, &sealed, row)?;
                 if let Some(slot) = proofs.get_mut(place) {
-                    *slot = self.outer(&commit.entry, event.to_text())?;
+                    *slot = events.proof(row)?;
                 }
             }
         }
         Ok(proofs)
     }
 
+    /// What proves these events of a segment, each when it is asked for. The segment's file is
+    /// read once, and whole.
+    ///
+    /// # Errors
+    /// If no sealed commit has the segment, it has fewer rows, or the file is not what was sealed.
+    pub async fn segment(
+        &self,
+        segment: SegmentId,
+        rows: BTreeSet<u64>,
+    ) -> Result<SegmentProofs<'_>, ProveError> {
+        let (commit, index) = self.place(segment)?;
+        let file = &commit.commit.adds[index];
+        if let Some(row) = rows.last().filter(|row| **row >= file.rows) {
+            return Err(ProveError::NotThere {
+                what: format!("row {row} of segment {segment}, which has {} rows", file.rows),
+                size: self.head.size,
+                hint: "rows are counted from 0",
+            });
+        }
+        let sealed = rows::read(self.reader.store(), file, rows).await?;
+        Ok(SegmentProofs { prover: self, commit, index, sealed })
+    }
+
     /// The commit that added a segment, and which of its files it is.
-    fn segment(&self, segment: SegmentId) -> Result<(Arc<SealedCommit>, usize), ProveError> {
-        self.find(|file| file.segment == segment).ok_or_else(|| ProveError::NotThere {
+    fn place(&self, segment: SegmentId) -> Result<(Arc<SealedCommit>, usize), ProveError> {
+        let places = self.places.get_or_init(|| {
+            let commits = self.log.commits().iter().enumerate();
+            let files = commits.flat_map(|(place, sealed)| {
+                let adds = sealed.commit.adds.iter().enumerate();
+                adds.map(move |(index, file)| (file.segment, (place, index)))
+            });
+            // The first one counts, as everywhere.
+            files.fold(HashMap::new(), |mut places, (segment, place)| {
+                let _ = places.entry(segment).or_insert(place);
+                places
+            })
+        });
+        let found = places
+            .get(&segment)
+            .and_then(|(place, index)| Some((self.log.commits().get(*place)?.clone(), *index)));
+        found.ok_or_else(|| ProveError::NotThere {
             what: format!("segment {segment}"),
             size: self.head.size,
             hint: "what waits is proven once it is sealed and signed",
@@ -266,8 +324,7 @@ impl Prover {
     }
 
     fn root_at(&self, size: u64) -> Result<Hash, ProveError> {
-        let root = self.tree.root_at(size).filter(|_| size <= self.head.size);
-        root.ok_or_else(|| ProveError::NotThere {
+        self.root_of(size).ok_or_else(|| ProveError::NotThere {
             what: format!("a checkpoint of size {size}"),
             size: self.head.size,
             hint: "a proof leads from a smaller checkpoint to a larger one",

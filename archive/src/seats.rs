@@ -4,7 +4,9 @@
 
 mod cache;
 mod delta;
+mod export;
 mod ledger;
+mod parted;
 mod repair;
 mod results;
 mod sealer;
@@ -25,6 +27,7 @@ use crate::store::{Put, Store};
 use crate::strict::Trust;
 
 pub(crate) use cache::Cache;
+pub use export::{Export, Exported};
 pub use ledger::SignedEnd;
 pub use results::{RESULT_NAME_BYTES_MAX, ResultUpload, Results, StoredResult};
 pub use sealer::{CommitPut, Sealer};

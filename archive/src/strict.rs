@@ -50,6 +50,9 @@ pub struct SealedThrough {
     pub unsealed_commits_ignored: u64,
     /// Objects in the inbox, which were left out.
     pub unsealed_manifests_ignored: u64,
+    /// The checkpoint itself, a signed note: for the statement of an answer, not for receipts.
+    #[serde(skip)]
+    pub checkpoint: String,
 }
 
 /// What was found to be authentic: the next snapshot takes it over as far as its own tree still
@@ -137,7 +140,9 @@ impl Reader {
                 Ok(None)
             };
         };
-        let judged = Note::parse(&bytes).and_then(|note| match &self.policy {
+        let note = Note::parse(&bytes);
+        let checkpoint = note.as_ref().map(Note::to_text).unwrap_or_default();
+        let judged = note.and_then(|note| match &self.policy {
             Some(policy) => {
                 let accepted = policy.accept(&note)?;
                 let names = accepted.witnesses.iter().map(|(key, _)| key.name().to_owned());
@@ -164,6 +169,7 @@ impl Reader {
             delta_checkpoint: None,
             unsealed_commits_ignored: 0,
             unsealed_manifests_ignored: 0,
+            checkpoint,
         };
         Ok(Some((head, through)))
     }

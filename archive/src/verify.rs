@@ -15,7 +15,6 @@ mod inbox;
 mod keys;
 mod known;
 mod ledger;
-mod records;
 mod rows;
 mod strays;
 mod units;

@@ -1,9 +1,11 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
+mod export;
 mod invoke;
 mod key;
 mod prove;
 mod quarantine;
+mod recheck;
 mod serve;
 
 use std::ffi::OsString;
@@ -19,6 +21,7 @@ use maintain_fn::SealOptions;
 
 use crate::exit::EXIT_CODES_HELP;
 
+pub(crate) use export::{Export, Place as ExportPlace};
 pub(crate) use invoke::{Function, Invoke};
 pub(crate) use key::{
     Key, KeyAction, KeyCommand, KeyRotate, KeyShow, Policy, Witness, WitnessAction,
@@ -27,6 +30,7 @@ pub(crate) use prove::{CheckProof, Prove, ProveAction, ProveConsistency, ProveEv
 pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
+pub(crate) use recheck::{ReceiptTo, Recheck, receipt_to};
 pub(crate) use serve::Serve;
 
 /// The command line.
@@ -62,6 +66,8 @@ pub(crate) enum Command {
     Seal(Seal),
     /// Ask questions in SQL
     Query(Query),
+    /// Ask again what a receipt says was asked, and compare the answers
+    Recheck(Recheck),
     /// Check that the archive holds exactly what was written
     Verify(Verify),
     /// Write a proof of an event, a file or the ledger's growth, to be checked anywhere
@@ -298,11 +304,14 @@ pub(crate) enum QueryFormat {
     /// A table for people
     Table,
     /// One JSON object a line
+    #[value(alias = "ndjson")]
     Json,
     /// CSV with a header
     Csv,
     /// Arrow IPC stream
     Arrow,
+    /// Parquet file
+    Parquet,
 }
 
 /// Form of the receipt.
@@ -336,10 +345,13 @@ Examples:
   meshledger query -a ./audit --question request_trail --param request_id=5b0c3f3e-…
   meshledger query -a ./audit --format csv --file report.sql > report.csv
   meshledger query -a ./audit --param who=cart \"SELECT count(*) FROM mesh_events WHERE src_service = $who\"
+  meshledger query -a ./audit --receipt denials.receipt --question denied_by_policy
+  meshledger query -a ./audit --out s3://acme-reports/nov.parquet --receipt nov.receipt --file nov.sql
   meshledger query -a ./audit                    (interactive; \\? shows its commands)
 
 Only queries are accepted. An answer that would pass a limit is an error, never a part of it.
-The receipt says which version answered, and what was read and skipped for it.")]
+The receipt says which version answered, and what was read and skipped for it. --receipt FILE writes
+a statement of the answer that `meshledger recheck` asks again (docs/receipts.md).")]
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -359,12 +371,16 @@ pub(crate) struct Query {
     /// t:timestamp=2026-11-02T10:00:00Z; a question knows the types of its own
     #[arg(short, long = "param", value_parser = param, value_name = "NAME=VALUE")]
     pub(crate) params: Vec<(String, String)>,
-    /// How the answer is written
-    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
-    pub(crate) format: QueryFormat,
-    /// How the receipt is written
-    #[arg(long, value_enum, default_value_t = ReceiptFormat::Text)]
-    pub(crate) receipt: ReceiptFormat,
+    /// How the answer is written [default: table; with --out, by its name]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<QueryFormat>,
+    /// A new file for a statement of the answer, which anybody can check by asking again; implies
+    /// --strict. Or how the receipt is shown: text, json, inline or none, as --receipt-format
+    #[arg(long, value_parser = receipt_to, value_name = "FILE|HOW")]
+    pub(crate) receipt: Option<ReceiptTo>,
+    /// How the receipt is shown [default: text]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) receipt_format: Option<ReceiptFormat>,
     /// Say of each file why it was read or skipped: in the receipt, or below it
     #[arg(long)]
     pub(crate) explain_pruning: bool,
@@ -372,16 +388,18 @@ pub(crate) struct Query {
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, value_name = "HOW")]
     #[arg(default_missing_value = "sealed")]
     pub(crate) strict: Option<Strict>,
-    /// Whose signatures count for --strict: a file in C2SP tlog-policy form, kept outside the
-    /// archive
-    #[arg(long, value_name = "FILE", requires = "strict")]
+    /// Whose signatures count for --strict and --receipt: a file in C2SP tlog-policy form, kept
+    /// outside the archive
+    #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) export: Export,
     #[command(flatten)]
     pub(crate) limits: QueryLimits,
 }
 
 /// Limits of one query.
-#[derive(Debug, Clone, Copy, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct QueryLimits {
     /// Most memory
@@ -399,6 +417,13 @@ pub(crate) struct QueryLimits {
     /// Threads to use [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) threads: Option<u64>,
+    /// Folder for what sorting and grouping can not keep in memory. It holds events in the clear
+    /// until the query ends
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) spill: Option<PathBuf>,
+    /// Most bytes in it [default: 100 GiB]
+    #[arg(long, value_parser = size, value_name = "SIZE", requires = "spill")]
+    pub(crate) spill_bytes_max: Option<u64>,
 }
 
 /// `verify`
@@ -562,7 +587,7 @@ mod tests {
         else {
             panic!("not query");
         };
-        assert_eq!(query.format, QueryFormat::Table);
+        assert_eq!(query.format, None);
         assert_eq!(query.params[1], ("b".to_owned(), "x=y".to_owned()));
     }
 
@@ -573,7 +598,10 @@ mod tests {
             "meshledger query -a A --question q SELECT",
             "meshledger query -a A --format xml SELECT",
             "meshledger query -a A --param novalue SELECT",
-            "meshledger query -a A --policy trust.txt SELECT",
+            "meshledger query -a A --receipt-format ./file SELECT",
+            "meshledger query -a A --proofs a.tar SELECT",
+            "meshledger query -a A --force SELECT",
+            "meshledger recheck -a A",
             "meshledger query -a A --time-seconds 0 SELECT",
             "meshledger ingest -a A",
             "meshledger ingest -a A --source syslog f",

@@ -34,6 +34,10 @@ pub(crate) enum Exit {
     Query = 6,
     /// A limit on memory, time, bytes or rows was reached.
     Limit = 7,
+    /// `recheck` found another answer or history than a receipt states, or that it is none.
+    Different = 8,
+    /// `recheck` can not ask again: what the answer was read from has expired.
+    Expired = 9,
     /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted = 130,
 }
@@ -49,6 +53,8 @@ Exit codes:
     5  the archive or its storage failed
     6  the query was refused or is wrong
     7  a limit on memory, time, bytes or rows was reached
+    8  recheck found another answer or another history, or the receipt is not as it was written
+    9  recheck is no longer possible: files that the answer was read from have expired
   130  interrupted
 
 Environment:
@@ -229,6 +235,8 @@ mod tests {
             (5, Exit::Storage),
             (6, Exit::Query),
             (7, Exit::Limit),
+            (8, Exit::Different),
+            (9, Exit::Expired),
             (130, Exit::Interrupted),
         ];
         for (code, exit) in documented {
@@ -255,7 +263,7 @@ mod tests {
             .filter_map(|line| line.trim_start().split_once("  "))
             .collect();
         assert_eq!(written, shown);
-        assert_eq!(shown.len(), 9);
+        assert_eq!(shown.len(), 11);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod demo;
 mod exit;
+mod export;
 mod ingest;
 mod input;
 mod interrupt;
@@ -17,6 +18,7 @@ mod query;
 mod replay;
 mod serve;
 mod shell;
+mod whole;
 mod witness;
 
 use std::process::ExitCode;

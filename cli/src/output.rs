@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::time::Duration;
 
 use query_fn::rows::is_hazard;
+use serde_json::Value;
 
 /// Buffered standard output. Flush it before anything else may speak.
 pub(crate) type Out = BufWriter<Stdout>;
@@ -124,6 +125,21 @@ pub(crate) fn printable(text: &str, lines: bool) -> String {
             '\n' if lines => safe.push(c),
             c if is_hazard(c) => safe.extend(c.escape_unicode()),
             c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// JSON in one line, safe on a terminal.
+pub(crate) fn harmless_json(value: &Value) -> String {
+    // Such characters stand in strings alone, where JSON has an escape for each.
+    let mut safe = String::new();
+    for c in value.to_string().chars() {
+        if is_hazard(c) {
+            let mut units = [0; 2];
+            safe.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            safe.push(c);
         }
     }
     safe

@@ -137,6 +137,11 @@ impl SegmentId {
         u64::from_le_bytes(*half)
     }
 
+    /// Wraps 16 bytes that are already an id.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 16 bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

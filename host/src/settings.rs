@@ -102,6 +102,16 @@ pub fn store_options(location: &Location) -> Result<StoreOptions, HostError> {
     Ok(options)
 }
 
+/// How an S3 URL is reached that is none of the archive's places.
+///
+/// # Errors
+/// As [`store_options`].
+pub fn options_for(url: &str) -> Result<StoreOptions, HostError> {
+    let options = doors::store_options();
+    check_endpoint(url, &options)?;
+    Ok(options)
+}
+
 fn check_endpoint(place: &str, options: &StoreOptions) -> Result<(), HostError> {
     match &options.endpoint {
         Some(url)

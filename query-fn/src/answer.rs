@@ -11,9 +11,11 @@ use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::digest::{Digested, RowsDigest};
 use crate::error::{Code, QueryError};
-use crate::receipt::{Evidence, Progress, Receipt};
+use crate::receipt::{Asked, Evidence, Progress, Receipt};
 use crate::request::{Limits, TimeLimit};
+use crate::statement::{About, Known, StatedResult, Statement};
 use crate::workers::Workers;
 
 /// Batches of one answer. Dropping it cancels the query.
@@ -24,7 +26,9 @@ pub struct Answer {
     /// Keeps the threads while the plan runs, even when the engine is gone.
     _workers: Arc<Workers>,
     evidence: Evidence,
-    rows_max: Option<u64>,
+    limits: Limits,
+    /// Of an answer that can be had again.
+    digest: Digest,
     time: TimeLimit,
     time_left: Duration,
     started: Instant,
@@ -38,6 +42,16 @@ enum State {
     Open,
     Complete,
     Failed,
+}
+
+/// The digest of the rows.
+enum Digest {
+    /// Nobody asked for it.
+    None,
+    /// Of the rows so far.
+    Begun(RowsDigest),
+    /// Of all rows.
+    Done(Digested),
 }
 
 /// The task that runs the plan; aborted when dropped.
@@ -66,6 +80,14 @@ impl Answer {
             .map_err(|e| QueryError::from_engine(&e))?;
         drop(entered);
         let schema = stream.schema();
+        let digest = match &evidence.asked {
+            Asked::Repeatable(_, is_ordered) => {
+                Digest::Begun(RowsDigest::new(&schema, *is_ordered)?)
+            }
+            // A type without an encoding is no reason to withhold rows that need no digest.
+            Asked::Digest => RowsDigest::new(&schema, false).map_or(Digest::None, Digest::Begun),
+            Asked::Rows => Digest::None,
+        };
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // The plan runs in a task of its own: a step that does not yield can then not keep the
         // caller from seeing the time limit, and a panic ends the query, not the program.
@@ -76,7 +98,8 @@ impl Answer {
             producer,
             _workers: workers,
             evidence,
-            rows_max: limits.rows_max,
+            limits: limits.clone(),
+            digest,
             time,
             time_left,
             started,
@@ -100,6 +123,9 @@ impl Answer {
         if self.state != State::Open {
             return None;
         }
+        // Whoever waits for something else beside the answer, a signal perhaps, sees it between any
+        // two batches, also while there is always a next one.
+        tokio::task::yield_now().await;
         let waited = Instant::now();
         let received = tokio::time::timeout(self.time_left, self.batches.recv()).await;
         self.time_left = self.time_left.saturating_sub(waited.elapsed());
@@ -154,9 +180,39 @@ impl Answer {
         })
     }
 
+    /// What was asked, of what, and what came of it; none before the last batch was read, and of
+    /// an answer that was not asked to be repeatable.
+    pub fn statement(&self, about: About) -> Option<Statement> {
+        let Asked::Repeatable(request, _) = &self.evidence.asked else { return None };
+        let digested = self.digest()?;
+        let snapshot = &self.evidence.snapshot;
+        let known = Known {
+            request,
+            limits: &self.limits,
+            table_id: &snapshot.table_id,
+            version: snapshot.version,
+            through: snapshot.sealed_through()?,
+            files_hashed: self.evidence.files_hashed,
+            result: StatedResult::of(&self.schema, digested),
+        };
+        Some(Statement::of(known, about))
+    }
+
+    /// The digest of its rows; none before the last batch was read, of an answer that was asked to
+    /// be neither repeatable nor digested, and of columns whose type has no encoding.
+    pub const fn digest(&self) -> Option<Digested> {
+        match self.digest {
+            Digest::Done(digested) => Some(digested),
+            Digest::None | Digest::Begun(_) => None,
+        }
+    }
+
     fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch, QueryError> {
+        if let Digest::Begun(digest) = &mut self.digest {
+            digest.add(&batch)?;
+        }
         let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
-        match self.rows_max {
+        match self.limits.rows_max {
             Some(max) if self.rows.saturating_add(rows) > max => Err(QueryError::new(
                 Code::LimitRows,
                 format!(
@@ -180,11 +236,19 @@ impl Answer {
         if self.evidence.meter.exceeded() {
             return Err(QueryError::new(Code::LimitBytes, ""));
         }
+        self.digest = match std::mem::replace(&mut self.digest, Digest::None) {
+            Digest::Begun(digest) => Digest::Done(digest.finish()?),
+            other => other,
+        };
         Ok(())
     }
 
     /// Says the true reason if reads were refused, whatever error that ended in.
     fn sharpen(&self, error: QueryError) -> QueryError {
+        if error.code() == Code::LimitMemory && self.limits.spill.is_none() {
+            let text = "or let sorting and grouping spill to a folder (`meshledger query --spill`)";
+            return QueryError::new(Code::LimitMemory, format!("{}; {text}", error.text()));
+        }
         match self.evidence.meter.bytes_max() {
             Some(max) if self.evidence.meter.exceeded() => QueryError::new(
                 Code::LimitBytes,

@@ -21,7 +21,8 @@ use crate::footers::Footers;
 use crate::meter::{Meter, Metered};
 use crate::pinned::Pinned;
 use crate::plan;
-use crate::receipt::{Evidence, SnapshotCost};
+use crate::receipt::{Asked, Evidence, SnapshotCost};
+use crate::repeat::{self, Repeatable};
 use crate::request::{Limits, Request, TimeLimit};
 use crate::scans::Scans;
 use crate::sql_views;
@@ -145,7 +146,12 @@ impl Engine {
         self.core.footers.bytes()
     }
 
-    async fn snapshot(
+    /// The seat it reads from.
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) async fn snapshot(
         &self,
         mode: Mode,
         as_of: Option<u64>,
@@ -197,6 +203,9 @@ impl Core {
         started: Instant,
     ) -> Result<Answer, QueryError> {
         let Source { snapshot, cost: snapshot_cost, store } = source;
+        if request.repeatable {
+            must_be_signed(&snapshot)?;
+        }
         let limits = self.limits.within(&request.bounds);
         let limit = self.limits.time_limit(&request.bounds);
         let meter = Meter::new(limits.scan_bytes_max);
@@ -214,9 +223,15 @@ impl Core {
             .session(&snapshot, store, &scans, &readers)
             .map_err(|e| QueryError::from_engine(&e))?;
         let planning = physical_plan(session, statement, request.clone());
-        let (plan, context) = in_time(limit, started, on_deep_stack(planning)).await??;
+        let Planned { plan, context, is_ordered } =
+            in_time(limit, started, on_deep_stack(planning)).await??;
+        let asked = match is_ordered {
+            Some(is_ordered) => Asked::Repeatable(Box::new(request.clone()), is_ordered),
+            None if request.digested => Asked::Digest,
+            None => Asked::Rows,
+        };
         let evidence =
-            Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed, explain };
+            Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed, explain, asked };
         let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
         Answer::start(evidence, context, &limits, workers, started, (limit, left))
@@ -261,7 +276,13 @@ where
 /// Stack for planning; memory is taken only as far as it is used.
 const PLAN_STACK_BYTES: usize = 64 * 1024 * 1024;
 
-type Planned = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
+/// A plan that can run.
+struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    /// Of a repeatable plan: whether the query orders its rows.
+    is_ordered: Option<bool>,
+}
 
 /// Turns a statement into a plan that can run, refusing what is no query on the way.
 async fn physical_plan(
@@ -271,14 +292,35 @@ async fn physical_plan(
 ) -> Result<Planned, QueryError> {
     let planning = |e| QueryError::from_engine(&e);
     sql_views::register(&session, &statement).await.map_err(planning)?;
+    let asks_for_order = repeat::asks_for_order(&statement);
     let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
     let logical = plan::bind(logical, &request)?;
     let logical = plan::keep_unknown(logical).map_err(planning)?;
+    if request.repeatable {
+        let state = session.state();
+        let Repeatable { plan, is_ordered } = repeat::repeatable(&state, logical, asks_for_order)?;
+        // The optimizer has run, and must not undo what was settled after it.
+        let physical = state.query_planner().create_physical_plan(&plan, &state).await;
+        let plan = physical.map_err(planning)?;
+        let is_ordered = Some(is_ordered);
+        return Ok(Planned { plan, context: session.task_ctx(), is_ordered });
+    }
     let frame = session.execute_logical_plan(logical).await.map_err(planning)?;
     let context = Arc::new(frame.task_ctx());
-    let physical = frame.create_physical_plan().await.map_err(planning)?;
-    Ok((physical, context))
+    let plan = frame.create_physical_plan().await.map_err(planning)?;
+    Ok(Planned { plan, context, is_ordered: None })
+}
+
+/// An answer that is to be had again rests on what is signed.
+fn must_be_signed(snapshot: &Snapshot) -> Result<(), QueryError> {
+    let missing = match (snapshot.mode, snapshot.sealed_through()) {
+        (Mode::Fresh, _) => "mode strict",
+        (Mode::Strict, None) => "an archive with a signed ledger (`meshledger init --ledger`)",
+        (Mode::Strict, Some(_)) => return Ok(()),
+    };
+    let text = format!("the answer could not be had again: expected {missing}");
+    Err(QueryError::new(Code::Refused, text))
 }
 
 #[cfg(test)]

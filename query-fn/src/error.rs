@@ -3,6 +3,7 @@
 use std::fmt;
 
 use archive::ArchiveError;
+use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use thiserror::Error;
 
@@ -117,9 +118,25 @@ impl QueryError {
         }
     }
 
+    /// What was expected, found, and what to do, without the code.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Archive(error) => error.to_string(),
+            Self::Query { text, .. } => text.clone(),
+        }
+    }
+
     /// Sorts an error of the engine by its innermost cause.
     pub(crate) fn from_engine(error: &DataFusionError) -> Self {
         let root = error.find_root();
+        let text = first_lines(&root.strip_backtrace());
+        if is_spilled(root, &text) {
+            let text = format!(
+                "the query needs more than it may keep in memory and spill to disk ({text}); select \
+                 fewer columns or days, or raise the limit of either"
+            );
+            return Self::new(Code::LimitMemory, text);
+        }
         let code = match root {
             DataFusionError::SQL(..) => Code::Syntax,
             DataFusionError::Plan(_)
@@ -132,7 +149,6 @@ impl QueryError {
             | DataFusionError::IoError(_) => Code::Archive,
             _ => Code::Execution,
         };
-        let text = first_lines(&root.strip_backtrace());
         match code {
             Code::LimitMemory => Self::new(
                 code,
@@ -149,6 +165,25 @@ impl QueryError {
     }
 }
 
+/// Whether the folder to spill to is full, or holds as much as it may. Reading an archive fills no
+/// disk, so a disk that is full is that folder's.
+fn is_spilled(root: &DataFusionError, text: &str) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let io = match root {
+        DataFusionError::IoError(io) => io,
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::IoError(_, io) => io,
+            _ => return false,
+        },
+        DataFusionError::ResourcesExhausted(_) => return text.contains(SPILLED),
+        _ => return false,
+    };
+    matches!(io.kind(), FileTooLarge | QuotaExceeded | StorageFull) || text.contains(SPILLED)
+}
+
+/// What the engine says when more would be spilled than is allowed.
+const SPILLED: &str = "The used disk space during the spilling process";
+
 /// Longest text kept, in characters: errors quote SQL, which may be long.
 const TEXT_CHARS_MAX: usize = 2_000;
 
@@ -159,4 +194,22 @@ fn first_lines(text: &str) -> String {
         .take(8)
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_trouble_of_the_archive() {
+        let of = |kind| QueryError::from_engine(&DataFusionError::IoError(Error::from(kind)));
+        for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+            let error = of(full);
+            assert_eq!(error.code(), Code::LimitMemory);
+            assert!(error.to_string().contains("spill to disk"), "{error}");
+        }
+        assert_eq!(of(ErrorKind::UnexpectedEof).code(), Code::Archive);
+    }
 }

@@ -4,12 +4,15 @@
 //! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
 //! `read` (the scan), `scans` and `note` (what became of its files), `answer` (batches within
 //! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
-//! was read or not). `sql_views` are texts in place of tables. Nothing here writes to an archive.
+//! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
+//! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables.
+//! Nothing here writes to an archive.
 
 pub mod answer;
 mod catalog;
 #[cfg(test)]
 mod dice;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod explain;
@@ -22,17 +25,23 @@ pub mod prune;
 pub mod questions;
 mod read;
 pub mod receipt;
+pub mod recheck;
+mod repeat;
 pub mod request;
 pub mod rows;
 mod scans;
 pub mod service;
 pub mod sql_views;
+pub mod statement;
 mod table;
 mod views;
 mod workers;
 
 pub use answer::Answer;
+pub use digest::Digested;
 pub use engine::Engine;
 pub use error::{Code, QueryError};
 pub use receipt::Receipt;
+pub use recheck::{Recheck, Rechecked, recheck};
 pub use request::{Bounds, Limits, Param, ParamKind, Request, Spill};
+pub use statement::{About, Statement};

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::explain::Pruning;
 use crate::meter::Meter;
 use crate::prune::Verdict;
+use crate::request::Request;
 use crate::scans::Scans;
 
 /// What an answer rests on and what it cost. Bytes and requests are counted at the store.
@@ -89,6 +90,17 @@ pub(crate) struct Evidence {
     pub(crate) files_hashed: bool,
     /// Whether it says why each file was read or not.
     pub(crate) explain: bool,
+    pub(crate) asked: Asked,
+}
+
+/// What was asked, as far as the answer has to know it.
+pub(crate) enum Asked {
+    /// Rows.
+    Rows,
+    /// Rows and their digest.
+    Digest,
+    /// This, in a way that it can be had again; and whether it orders the rows.
+    Repeatable(Box<Request>, bool),
 }
 
 /// What the caller's side knows.

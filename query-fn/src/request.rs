@@ -74,6 +74,13 @@ pub struct Request {
     pub bounds: Bounds,
     /// Whether the receipt says why each file was read or not.
     pub explain_pruning: bool,
+    /// Whether the answer must follow from the archive's content and the request alone, so that
+    /// it can be had again, and gets a digest: what SQL leaves open is settled by the values of
+    /// rows, and what can not be settled is refused.
+    pub repeatable: bool,
+    /// Whether the answer gets a digest of its rows in any case, whatever their order. Where it is
+    /// not repeatable, another answer may be as right.
+    pub digested: bool,
 }
 
 impl Request {
@@ -86,6 +93,8 @@ impl Request {
             as_of: None,
             bounds: Bounds::default(),
             explain_pruning: false,
+            repeatable: false,
+            digested: false,
         }
     }
 }

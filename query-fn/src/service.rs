@@ -34,6 +34,7 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::questions::Questions;
 use crate::request::{Bounds, Request, TimeLimit};
+use crate::statement::About;
 
 /// The query function of one archive. It may answer many at once.
 pub struct Service {
@@ -150,7 +151,7 @@ impl Service {
         let mut outlet = Outlet::new(self, &ask, call, way)?;
         let bounds = Bounds { deadline: Some(left), ..ask.request.bounds };
         let request = Request { bounds, ..ask.request.clone() };
-        let run = self.run(&request, &ask, &mut outlet);
+        let run = self.run(&request, &ask, call.now_micros, &mut outlet);
         let ended = tokio::time::timeout(left, run).await;
         let failure = match ended {
             Ok(Ok(done)) => return Ok(done),
@@ -168,6 +169,7 @@ impl Service {
         &self,
         request: &Request,
         ask: &Ask,
+        now_micros: i64,
         outlet: &mut Outlet<'_>,
     ) -> Result<Done, Failure> {
         let mut answer = self.engine.query(request).await?;
@@ -179,12 +181,14 @@ impl Service {
                 outlet.drain().await?;
             }
             let receipt = answer.receipt();
-            encoder.finish(&receipt)?;
+            let about = About { now_micros, question: ask.question.clone(), export: None };
+            let statement = answer.statement(about).map(Box::new);
+            encoder.finish(&receipt, statement.as_deref())?;
             outlet.drain().await?;
-            Ok::<_, QueryError>(receipt)
+            Ok::<_, QueryError>((receipt, statement))
         };
         match written.await {
-            Ok(receipt) => outlet.end(receipt).await,
+            Ok((receipt, statement)) => outlet.end(receipt, statement).await,
             Err(error) => Err(Failure::from(error).with(answer.receipt())),
         }
     }

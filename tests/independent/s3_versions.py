@@ -5,6 +5,7 @@
     s3_versions.py put BUCKET/KEY FILE      another version on top
     s3_versions.py get BUCKET/KEY           prints the newest version
     s3_versions.py delete BUCKET/KEY        a delete marker on top
+    s3_versions.py uploads BUCKET           prints the keys of uploads that were begun and not ended
 
 Access from the AWS_* environment variables. The signature is AWS's version 4, by its documentation.
 """
@@ -13,6 +14,7 @@ import datetime
 import hashlib
 import hmac
 import os
+import re
 import sys
 import urllib.parse
 import urllib.request
@@ -56,5 +58,8 @@ if __name__ == "__main__":
         request("PUT", place, body=open(file[0], "rb").read())
     elif what == "get":
         sys.stdout.buffer.write(request("GET", place))
+    elif what == "uploads":
+        for key in re.findall(r"<Key>([^<]*)</Key>", request("GET", place, "uploads").decode()):
+            print(key)
     else:
         request("DELETE", place)

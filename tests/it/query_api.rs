@@ -164,3 +164,63 @@ fn the_query_function_needs_no_right_to_write_but_below_results() {
         assert!(matches!(refused, ArchiveError::Refused { .. }), "{refused}");
     });
 }
+
+#[test]
+fn a_statement_comes_beside_the_receipt_and_is_rechecked() {
+    let laptop = Laptop::signed();
+    let _ = laptop.ingest([&fixture("envoy/captured-default.jsonl")]).run().expect(0);
+    let _ = laptop.seal();
+    let mut digests = Vec::new();
+    let mut keep = |name: &str, statement: &Value| {
+        // As a program would keep it: laid out anew.
+        let path = laptop.write(name, serde_json::to_string_pretty(statement).unwrap());
+        let checked = laptop.command("recheck").args([&path]).run();
+        assert_eq!(checked.code, Some(0), "{name}: {}", checked.report());
+        let _ = script("receipt.py").args([&path]).run().expect(0);
+        digests.push(statement["result"]["digest"].clone());
+    };
+    runtime().block_on(async {
+        let archive = open(laptop.archive(), &StoreOptions::default()).await;
+        let service = service(&archive, Settings::default());
+        let sql =
+            "SELECT decision, count(*) AS n FROM mesh_events WHERE http_status > $s GROUP BY 1";
+        for (format, delivery) in [
+            ("json", "auto"),
+            ("ndjson", "auto"),
+            ("csv", "auto"),
+            ("arrow", "inline"),
+            ("parquet", "auto"),
+            ("json", "url"),
+            ("csv", "url"),
+        ] {
+            let request = json!({
+                "sql": sql, "parameters": {"s": 100}, "format": format, "delivery": delivery,
+                "receipt": "statement",
+            });
+            let name = format!("{format}-{delivery}");
+            let told = ask(&service, &name, request).await;
+            assert_eq!(told["receipt"]["mode"], "strict", "{told}");
+            let statement = &told["statement"];
+            assert_eq!(statement["created_at"], "2026-11-02T00:00:00.000000Z");
+            assert_eq!(
+                statement["parameters"],
+                json!([{"name": "s", "type": "integer", "value": "100"}])
+            );
+            keep(&name, statement);
+            if format == "ndjson" {
+                let body = told["body"].as_str().unwrap();
+                let last: Value = serde_json::from_str(body.lines().last().unwrap()).unwrap();
+                assert_eq!(&last["statement"], statement);
+            }
+        }
+        let question =
+            json!({"question": "denied_by_policy", "receipt": "statement", "mode": "strict"});
+        let told = ask(&service, "question", question).await;
+        assert_eq!(told["statement"]["question"], "denied_by_policy");
+        // Without being asked for there is none.
+        let told = ask(&service, "plain", json!({"sql": "SELECT 1", "mode": "strict"})).await;
+        assert!(told["statement"].is_null() && told["receipt"]["complete"] == true, "{told}");
+    });
+    digests.dedup();
+    assert_eq!(digests.len(), 1, "{digests:?}");
+}

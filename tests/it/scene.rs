@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use archive::Archive;
-use archive::sample::{NOON_MICROS, Sample, SampleUnit, create, delivery, ingest, unit};
+use archive::log::Log;
+use archive::sample::{
+    NOON_MICROS, Sample, SampleUnit, create, delivery, ingest, removing_commit, unit,
+};
 use common::commit::Commit;
 use common::date::DAY_MICROS;
 use common::layout;
@@ -120,6 +123,21 @@ impl Scene {
             } else {
                 ingest(&archive, &one).await.unwrap();
             }
+        });
+    }
+
+    /// Commits that these files are no part of the table any more, which no program does yet; the
+    /// files stay, and nothing is signed.
+    pub(crate) fn expire(&self, files: &[PathBuf]) {
+        let archive = self.archive();
+        let paths = files.iter().map(|file| file.strip_prefix(&archive).unwrap().to_str().unwrap());
+        let paths: Vec<&str> = paths.collect();
+        run(async {
+            let archive = create(self.folder.path()).await.unwrap();
+            let sealer = archive.sealer();
+            let log = sealer.log(&Log::default()).await.unwrap();
+            let bytes = removing_commit(&log, &paths, &[]).unwrap();
+            let _ = sealer.put_commit(log.next_version(), bytes).await.unwrap();
         });
     }
 

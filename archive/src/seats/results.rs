@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use common::Sha256Digest;
-use common::digest::Hasher;
 use common::layout::RESULTS_PREFIX;
 
+use super::parted::Parted;
 use crate::error::ArchiveError;
-use crate::store::{PART_BYTES_MIN, Put, Shared, Store, Upload, Usage};
+use crate::store::{Shared, Store, Usage};
 
 /// Puts results.
 #[derive(Debug, Clone)]
@@ -29,10 +28,6 @@ pub struct StoredResult {
     /// Its digest.
     pub sha256: Sha256Digest,
 }
-
-/// Bytes put at a time, and so what a result of any length holds of memory.
-const PART_BYTES: usize = 8 * 1024 * 1024;
-const _: () = assert!(PART_BYTES >= PART_BYTES_MIN);
 
 /// Longest name of a result.
 pub const RESULT_NAME_BYTES_MAX: usize = 160;
@@ -56,14 +51,7 @@ impl Results {
                 expected: "a result's name: at most 160 of A-Z a-z 0-9 . _ -, a letter or digit first",
             });
         }
-        Ok(ResultUpload {
-            work: self.work.clone(),
-            key: format!("{RESULTS_PREFIX}{name}"),
-            waiting: BytesMut::new(),
-            upload: None,
-            hasher: Hasher::new(),
-            bytes: 0,
-        })
+        Ok(ResultUpload(Parted::new(self.work.clone(), format!("{RESULTS_PREFIX}{name}"), true)))
     }
 
     /// What was asked of the work area's store so far.
@@ -73,45 +61,21 @@ impl Results {
 }
 
 /// A result on its way. It is there when [`ResultUpload::finish`] says so, and not before.
-pub struct ResultUpload {
-    work: Store,
-    key: String,
-    waiting: BytesMut,
-    upload: Option<Box<dyn Upload>>,
-    hasher: Hasher,
-    bytes: u64,
-}
-
-impl std::fmt::Debug for ResultUpload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ResultUpload({}, {} bytes)", self.key, self.bytes)
-    }
-}
+#[derive(Debug)]
+pub struct ResultUpload(Parted);
 
 impl ResultUpload {
     /// Bytes that came so far.
     pub const fn bytes(&self) -> u64 {
-        self.bytes
+        self.0.bytes()
     }
 
     /// Takes the next bytes; puts a part when there are enough.
     ///
     /// # Errors
     /// If the store fails; then the result should be given up.
-    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.hasher.update(bytes);
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        while !bytes.is_empty() {
-            // A part is put when more comes, so that the last one is never empty.
-            if self.waiting.len() >= PART_BYTES {
-                let part = self.waiting.split().freeze();
-                self.put_part(part).await?;
-            }
-            let (now, later) = bytes.split_at(bytes.len().min(PART_BYTES - self.waiting.len()));
-            self.waiting.extend_from_slice(now);
-            bytes = later;
-        }
-        Ok(())
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.0.write(bytes).await
     }
 
     /// Makes the result an object, and a URL for it that lasts so long.
@@ -119,55 +83,16 @@ impl ResultUpload {
     /// # Errors
     /// If the store fails. The result may be there after all, when only the answer was lost;
     /// nobody then has its URL.
-    pub async fn finish(mut self, lasts: Duration) -> Result<StoredResult, ArchiveError> {
-        let sha256 = std::mem::take(&mut self.hasher).finish();
-        let last = self.waiting.split().freeze();
-        match self.upload.take() {
-            None => self.put_whole(last, sha256).await?,
-            Some(mut upload) => {
-                self.work.count_part(&last);
-                if let Err(error) = upload.part(last).await {
-                    upload.abort().await;
-                    return Err(error);
-                }
-                upload.complete().await?;
-            }
-        }
-        let shared = self.work.shared_url(&self.key, lasts).await?;
-        Ok(StoredResult { shared, bytes: self.bytes, sha256 })
+    pub async fn finish(self, lasts: Duration) -> Result<StoredResult, ArchiveError> {
+        let (work, key) = (self.0.store().clone(), self.0.key().to_owned());
+        let (sha256, bytes) = self.0.finish().await?;
+        let shared = work.shared_url(&key, lasts).await?;
+        Ok(StoredResult { shared, bytes, sha256 })
     }
 
     /// Gives up what was put.
-    pub async fn abort(mut self) {
-        if let Some(upload) = self.upload.take() {
-            upload.abort().await;
-        }
-    }
-
-    async fn put_part(&mut self, part: Bytes) -> Result<(), ArchiveError> {
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            none => none.insert(self.work.upload(&self.key).await?),
-        };
-        self.work.count_part(&part);
-        upload.part(part).await
-    }
-
-    /// A result of one part. Its name is given once, so what is there after a lost answer is this
-    /// one; as far as it may be read, it is looked at.
-    async fn put_whole(&self, bytes: Bytes, sha256: Sha256Digest) -> Result<(), ArchiveError> {
-        if self.work.put_new(&self.key, bytes).await? == Put::Created {
-            return Ok(());
-        }
-        match self.work.digest(&self.key).await {
-            Ok(Some(there)) if there.sha256 != sha256 => Err(ArchiveError::Digest {
-                object: self.work.object_url(&self.key),
-                expected: sha256,
-                found: there.sha256,
-            }),
-            Ok(_) | Err(ArchiveError::Refused { .. }) => Ok(()),
-            Err(e) => Err(e),
-        }
+    pub async fn abort(self) {
+        self.0.abort().await;
     }
 }
 

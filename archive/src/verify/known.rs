@@ -5,8 +5,8 @@ use common::date::EventDate;
 use common::layout::{self, DATA_PREFIX, Place};
 use common::{DeliveryId, Sha256Digest, UnitId};
 
-use super::records::Sorter;
 use crate::error::ArchiveError;
+use crate::sorted::Sorter;
 
 /// Length of a [`Named`] as a record.
 pub(super) const NAMED_BYTES: usize = 75;

@@ -16,13 +16,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::finding::{Code, Finding, Findings};
 use super::inbox::Questions;
 use super::known::{Key, NAMED_BYTES, Named, Said};
-use super::records::{Merge, Sorted};
 use super::units::Answers;
 use super::walk::{Walked, is_there_now, twice};
 use super::{Depth, Progress, Stage, commits, unreadable};
 use crate::background;
 use crate::error::ArchiveError;
 use crate::seats::Reader;
+use crate::sorted::{Merge, Sorted};
 use crate::store::{LIST_PAGE_COUNT, Listed, Store};
 
 /// What a key that breaks a listing means: the page it is on is lost, and there is no next one.

@@ -10,8 +10,8 @@ use common::{Sha256Digest, UnitId};
 
 use super::finding::{Code, Finding, Findings};
 use super::known::{Said, UNIT_BYTES, Unit};
-use super::records::Sorted;
 use crate::error::ArchiveError;
+use crate::sorted::Sorted;
 use crate::store::Store;
 
 /// What the pass found out.

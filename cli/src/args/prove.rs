@@ -117,12 +117,13 @@ Examples:
   meshledger check-proof event.tlog-proof --policy ./trust.txt
   meshledger check-proof file.tlog-proof --policy ./trust.txt --file ./88f6811a….parquet
   meshledger check-proof event.tlog-proof --policy ./trust.txt --json
+  meshledger check-proof denials.tar --policy ./trust.txt
 
 Needs no network and no archive. Exits 0 if the proof holds and the policy accepts its checkpoint,
 1 if not. With --no-policy nobody's signature is checked: then anybody may have made the proof."
 )]
 pub(crate) struct CheckProof {
-    /// The proof, or - for standard input
+    /// The proof, or a tar file of proofs, as `query --proofs` writes it, or - for standard input
     #[arg(value_name = "PROOF|-")]
     pub(crate) proof: PathBuf,
     /// Whose signatures count: a file in C2SP tlog-policy form

@@ -2,25 +2,28 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use common::Sha256Digest;
 use common::date::rfc3339;
 use common::digest::Hasher;
 use common::proof::{self, EventProof, Field, FileFacts, Proven, Value, What};
-use query_fn::rows::is_hazard;
 use serde_json::{Map, Value as Json, json};
 use tlog::policy::{Accepted, Policy};
 use tlog::proof::PROOF_BYTES_MAX;
 
 use crate::args::CheckProof;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::export::tar::{Entries, is_tar};
 use crate::input;
 use crate::output::{self, counted, printable};
 
 /// Longest policy file read, in bytes; the parser refuses shorter ones.
 const POLICY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Proofs of one file that are not valid, of which that is shown.
+const INVALID_MAX: usize = 100;
 
 /// What a wrong proof is called, as `verify` calls its findings.
 const CODE: &str = "PROOF";
@@ -28,6 +31,12 @@ const CODE: &str = "PROOF";
 /// Runs the command.
 pub(crate) fn run(args: &CheckProof) -> Outcome {
     let policy = args.policy.as_deref().map(policy).transpose()?;
+    if let Some(bundle) = bundle(&args.proof)? {
+        if args.file.is_some() {
+            return Err(Failure::usage("--file compares one file, and this is a tar of proofs"));
+        }
+        return check_all(args, bundle, policy.as_ref());
+    }
     let bytes = input::read_bounded(&args.proof, PROOF_BYTES_MAX)?;
     let checked = proof::check(&bytes, policy.as_ref()).map_err(|e| e.to_string());
     let verdict = match (checked, &args.file) {
@@ -42,6 +51,74 @@ pub(crate) fn run(args: &CheckProof) -> Outcome {
     }
     out.flush()?;
     Ok(if verdict.is_ok() { Exit::Ok } else { Exit::Tampering })
+}
+
+/// The file, if it is a tar of proofs, as `query --proofs` writes it.
+fn bundle(path: &Path) -> Result<Option<File>, Failure> {
+    if path == Path::new("-") {
+        return Ok(None);
+    }
+    let shown = printable(&path.display().to_string(), false);
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Input, format!("{shown}: {}", input::reason(&e)));
+    let mut file = File::open(path).map_err(failed)?;
+    let mut begin = Vec::new();
+    let _ = (&mut file).take(512).read_to_end(&mut begin).map_err(failed)?;
+    if !is_tar(&begin) {
+        return Ok(None);
+    }
+    file.rewind().map_err(failed)?;
+    Ok(Some(file))
+}
+
+/// Checks each proof of a tar file, and says which are not valid.
+fn check_all(args: &CheckProof, bundle: File, policy: Option<&Policy>) -> Outcome {
+    let shown = printable(&args.proof.display().to_string(), false);
+    let failed = |e: std::io::Error| Failure::new(Exit::Input, format!("{shown}: {e}"));
+    let mut proofs = Entries::new(BufReader::new(bundle), PROOF_BYTES_MAX);
+    let (mut valid, mut invalid, mut kept) = (0_u64, 0_u64, Vec::new());
+    while let Some((name, bytes)) = proofs.read_next().map_err(failed)? {
+        match proof::check(&bytes, policy) {
+            Ok(_) => valid += 1,
+            Err(error) => {
+                invalid += 1;
+                if kept.len() < INVALID_MAX {
+                    kept.push((name, error.to_string()));
+                }
+            }
+        }
+    }
+    let is_valid = invalid == 0;
+    let mut out = output::stdout();
+    if args.json {
+        let problems: Vec<Json> = kept
+            .iter()
+            .map(|(name, problem)| json!({"name": name, "code": CODE, "problem": problem}))
+            .collect();
+        let told = json!({
+            "valid": is_valid,
+            "valid_proofs": valid,
+            "invalid_proofs": invalid,
+            "problems": problems,
+            "signatures_checked": policy.is_some(),
+        });
+        writeln!(out, "{}", output::harmless_json(&told))?;
+    } else {
+        for (name, problem) in &kept {
+            let (name, problem) = (printable(name, false), printable(problem, false));
+            writeln!(out, "NOT VALID {CODE}: {name}: {problem}")?;
+        }
+        let (good, bad) = (counted(valid, "proof", "proofs"), counted(invalid, "proof", "proofs"));
+        writeln!(out, "{good} valid, {bad} not valid.")?;
+        if policy.is_none() {
+            writeln!(
+                out,
+                "NOBODY'S SIGNATURE WAS CHECKED (--no-policy): anybody may have made these proofs."
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(if is_valid { Exit::Ok } else { Exit::Tampering })
 }
 
 fn policy(path: &Path) -> Result<Policy, Failure> {
@@ -71,7 +148,8 @@ fn compared(proven: &Proven, path: &Path) -> Result<Result<(), String>, Failure>
     )))
 }
 
-fn hashed(path: &Path) -> std::io::Result<(Sha256Digest, u64)> {
+/// SHA-256 and length of a file.
+pub(super) fn hashed(path: &Path) -> std::io::Result<(Sha256Digest, u64)> {
     let (mut file, mut hasher, mut length) = (File::open(path)?, Hasher::new(), 0);
     let mut piece = vec![0; 1024 * 1024];
     loop {
@@ -202,19 +280,7 @@ fn to_json(verdict: &Result<Proven, String>, has_file: bool) -> String {
             Json::Object(object)
         }
     };
-    // Such characters stand in strings alone, where JSON has an escape for each.
-    let mut safe = String::new();
-    for c in object.to_string().chars() {
-        if is_hazard(c) {
-            let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| {
-                let _ = write!(safe, "\\u{unit:04x}");
-            });
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
+    output::harmless_json(&object)
 }
 
 fn about(what: &What, has_file: bool) -> Map<String, Json> {
@@ -265,6 +331,8 @@ fn about(what: &What, has_file: bool) -> Map<String, Json> {
 
 #[cfg(test)]
 mod tests {
+    use query_fn::rows::is_hazard;
+
     use super::*;
 
     #[test]

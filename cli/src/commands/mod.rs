@@ -1,6 +1,7 @@
 //! One file a command; here what they share.
 
 mod check_proof;
+mod export;
 mod generate;
 mod ingest;
 mod init;
@@ -9,6 +10,7 @@ mod key;
 mod prove;
 mod quarantine;
 pub(crate) mod query;
+mod recheck;
 pub(crate) mod seal;
 mod serve;
 pub(crate) mod verify;
@@ -31,6 +33,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Invoke(args) => or_interrupted(invoke::run(args)).await,
         Command::Seal(args) => or_interrupted(seal::run(args)).await,
         Command::Query(args) => query::run(args).await,
+        Command::Recheck(args) => or_interrupted(recheck::run(args)).await,
         Command::Verify(args) => or_interrupted(verify::run(args)).await,
         Command::Prove(args) => or_interrupted(prove::run(args)).await,
         Command::CheckProof(args) => check_proof::run(&args),

@@ -6,15 +6,20 @@ use std::path::Path;
 
 use archive::Mode;
 use query_fn::rows::{Destination, Format};
-use query_fn::{Engine, Receipt, Request};
+use query_fn::statement::StatedExport;
+use query_fn::{About, Answer, Engine, Receipt, Request};
 use tokio::runtime::Handle;
 
-use crate::args::{Query, QueryFormat, ReceiptFormat, Strict};
+use super::export;
+use crate::args::{Query, QueryFormat, ReceiptFormat, ReceiptTo, Strict};
 use crate::exit::{Exit, Failure, Outcome};
+use crate::interrupt::Interrupt;
 use crate::key;
 use crate::output::{self, printable};
-use crate::query;
+use crate::query::{self, SpillFolder};
 use crate::shell;
+use crate::whole;
+use host::doors;
 
 /// Longest SQL text read from a file or standard input; the engine refuses far shorter ones.
 const SQL_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -27,12 +32,24 @@ pub(crate) async fn run(args: Query) -> Outcome {
         out.flush()?;
         return Ok(Exit::Ok);
     }
-    if args.receipt == ReceiptFormat::Inline && args.format != QueryFormat::Json {
-        return Err(Failure::usage("--receipt inline needs --format json"));
+    let format = args.format.unwrap_or(QueryFormat::Table);
+    if shown(&args) == ReceiptFormat::Inline
+        && (format != QueryFormat::Json || args.export.out.is_some())
+    {
+        return Err(Failure::usage("--receipt inline needs --format json, and no --out"));
+    }
+    if args.policy.is_some() && !is_strict(&args) {
+        return Err(Failure::usage("--policy needs --strict or --receipt FILE"));
     }
     let says_what = args.sql.is_some() || args.file.is_some() || args.question.is_some();
     if !says_what && output::stdin_is_terminal() {
+        if statement_path(&args).is_some() || args.export.out.is_some() {
+            return Err(Failure::usage("--receipt FILE and --out need SQL or --question"));
+        }
         return interactive(args).await;
+    }
+    if args.export.out.is_some() {
+        return export::run(args, Interrupt::listen()).await;
     }
     super::or_interrupted(once(args)).await
 }
@@ -42,38 +59,91 @@ async fn interactive(args: Query) -> Outcome {
         let name = printable(name, false);
         return Err(Failure::usage(format!("--param {name}: a parameter needs SQL or --question")));
     }
-    let engine = open(&args).await?;
+    let (engine, _spill) = open(&args).await?;
     let (runtime, mode) = (Handle::current(), mode(&args));
     let shell = tokio::task::spawn_blocking(move || shell::run(runtime, engine, mode));
     shell.await.unwrap_or_else(|e| Err(Failure::new(Exit::Query, format!("a defect: {e}"))))
 }
 
 async fn once(args: Query) -> Outcome {
-    let request = request(&args)?;
-    let engine = open(&args).await?;
-    let format = match args.format {
-        QueryFormat::Table => Format::Table,
-        QueryFormat::Json => Format::JsonLines,
-        QueryFormat::Csv => Format::Csv,
-        QueryFormat::Arrow => Format::Arrow,
-    };
-    if format == Format::Arrow && output::stdout_is_terminal() {
-        return Err(Failure::usage("an Arrow stream is no text; send it to a file or a program"));
+    let request = prepare(&args)?;
+    let (engine, _spill) = open(&args).await?;
+    let format = form(args.format.unwrap_or(QueryFormat::Table));
+    if matches!(format, Format::Arrow | Format::Parquet) && output::stdout_is_terminal() {
+        return Err(Failure::usage("this form is no text; send it to a file (--out) or a program"));
     }
     let destination =
         if output::stdout_is_terminal() { Destination::Terminal } else { Destination::Program };
     let mut out = output::stdout();
-    let receipt = query::answer(&engine, &request, format, destination, &mut out).await?;
-    write_receipt(&receipt, args.receipt, &mut out)?;
+    let answer = query::answered(&engine, &request, format, destination, &mut out).await?;
+    write_receipt(&answer.receipt(), shown(&args), &mut out)?;
+    write_statement(&args, &answer, None)?;
     Ok(Exit::Ok)
 }
 
-/// Opens the archive, and an engine that trusts whom the policy names.
-async fn open(args: &Query) -> Result<Engine, Failure> {
+/// The request; and a receipt's file, if one is wanted, is free.
+pub(super) fn prepare(args: &Query) -> Result<Request, Failure> {
+    let path = statement_path(args);
+    if let Some(path) = path {
+        whole::must_be_free(path)?;
+    }
+    Ok(Request { repeatable: path.is_some(), ..request(args)? })
+}
+
+/// The form of rows that a format stands for.
+pub(super) const fn form(format: QueryFormat) -> Format {
+    match format {
+        QueryFormat::Table => Format::Table,
+        QueryFormat::Json => Format::JsonLines,
+        QueryFormat::Csv => Format::Csv,
+        QueryFormat::Arrow => Format::Arrow,
+        QueryFormat::Parquet => Format::Parquet,
+    }
+}
+
+/// Writes the statement of an answer, if one is wanted: the last thing that is written.
+pub(super) fn write_statement(
+    args: &Query,
+    answer: &Answer,
+    export: Option<StatedExport>,
+) -> Result<(), Failure> {
+    let Some(path) = statement_path(args) else { return Ok(()) };
+    let now_micros = doors::now_micros()?;
+    let about = About { now_micros, question: args.question.clone(), export };
+    let defect = || Failure::new(Exit::Query, "a defect: an answer without a statement");
+    let statement = answer.statement(about).ok_or_else(defect)?;
+    whole::write_new(path, statement.to_text().as_bytes())
+}
+
+/// How the receipt is shown.
+pub(super) fn shown(args: &Query) -> ReceiptFormat {
+    let by_word = match &args.receipt {
+        Some(ReceiptTo::Shown(form)) => Some(*form),
+        Some(ReceiptTo::File(_)) | None => None,
+    };
+    args.receipt_format.or(by_word).unwrap_or(ReceiptFormat::Text)
+}
+
+/// Where the statement of the answer goes, if one is wanted.
+fn statement_path(args: &Query) -> Option<&Path> {
+    match &args.receipt {
+        Some(ReceiptTo::File(path)) => Some(path),
+        Some(ReceiptTo::Shown(_)) | None => None,
+    }
+}
+
+/// Whether only what is signed counts: a statement rests on nothing else.
+fn is_strict(args: &Query) -> bool {
+    args.strict.is_some() || statement_path(args).is_some()
+}
+
+/// Opens the archive, and an engine that trusts whom the policy names; with the folder that it
+/// spills to, if there is one.
+pub(super) async fn open(args: &Query) -> Result<(Engine, Option<SpillFolder>), Failure> {
     let location = super::location(&args.place)?;
     let archive = super::open(&args.place).await?;
     let reader = archive.reader();
-    let trust = if args.policy.is_none() && args.strict.is_none() {
+    let trust = if args.policy.is_none() && !is_strict(args) {
         None
     } else {
         let table_id = archive.table_id().await?;
@@ -83,12 +153,16 @@ async fn open(args: &Query) -> Result<Engine, Failure> {
         Some(trust) => reader.trusting(trust.policy),
         None => reader,
     };
-    let engine = Engine::new(reader, query::limits(&args.limits))?;
-    Ok(engine.hashing_files(args.strict == Some(Strict::Full)))
+    let (mut limits, spill) = query::limits(&args.limits)?;
+    if args.export.out.is_some() && args.limits.time_seconds.is_none() {
+        limits.time = query::UNATTENDED_TIME;
+    }
+    let engine = Engine::new(reader, limits)?;
+    Ok((engine.hashing_files(args.strict == Some(Strict::Full)), spill))
 }
 
 fn mode(args: &Query) -> Mode {
-    if args.strict.is_some() { Mode::Strict } else { Mode::Fresh }
+    if is_strict(args) { Mode::Strict } else { Mode::Fresh }
 }
 
 fn request(args: &Query) -> Result<Request, Failure> {
@@ -124,7 +198,7 @@ fn read_text(name: &str, input: impl Read) -> Result<String, Failure> {
     }
 }
 
-fn write_receipt(
+pub(super) fn write_receipt(
     receipt: &Receipt,
     format: ReceiptFormat,
     out: &mut impl Write,

@@ -5,6 +5,7 @@ mod expanded;
 pub(crate) mod grid;
 pub(crate) mod pruning;
 pub(crate) mod receipt;
+mod spill;
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use common::schema::{EVENTS_TABLE, QUARANTINE_TABLE};
 use query_fn::questions::{Question, QuestionParam};
 use query_fn::rows::{Destination, Format, RowWriter};
 use query_fn::sql_views::VIEWS;
-use query_fn::{Answer, Engine, Limits, Param, ParamKind, Receipt, Request};
+use query_fn::{Answer, Engine, Limits, Param, ParamKind, Receipt, Request, Spill};
 
 use crate::args::QueryLimits;
 use crate::exit::Failure;
 use crate::output::heading;
 
 pub(crate) use collection::{question, question_request, questions};
+pub(crate) use spill::SpillFolder;
 
 /// The tables and views there are, and what a row of each is.
 pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -31,6 +33,12 @@ pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
     tables.into_iter().chain(VIEWS.iter().map(|view| (view.name, view.row())))
 }
 
+/// Longest time of an export or a recheck, unless another is set: nobody waits for it at a prompt.
+pub(crate) const UNATTENDED_TIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// Most bytes spilled, unless another limit is set: a hundred times the memory.
+const SPILL_BYTES_MAX: u64 = 100 * 1024 * 1024 * 1024;
+
 /// How a person wants to see rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
@@ -40,8 +48,11 @@ pub(crate) enum View {
     Expanded,
 }
 
-/// The engine's limits, as the options change them.
-pub(crate) fn limits(args: &QueryLimits) -> Limits {
+/// The engine's limits, as the options change them, and the folder it spills to, if there is one.
+///
+/// # Errors
+/// If a folder can not be made there.
+pub(crate) fn limits(args: &QueryLimits) -> Result<(Limits, Option<SpillFolder>), Failure> {
     let wide = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let mut limits = Limits::default();
     if let Some(bytes) = args.memory_bytes {
@@ -55,7 +66,12 @@ pub(crate) fn limits(args: &QueryLimits) -> Limits {
     }
     limits.rows_max = args.rows_max.or(limits.rows_max);
     limits.scan_bytes_max = args.scan_bytes_max.or(limits.scan_bytes_max);
-    limits
+    let folder = args.spill.as_deref().map(SpillFolder::begin).transpose()?;
+    limits.spill = folder.as_ref().map(|folder| Spill {
+        folder: folder.path().to_owned(),
+        bytes_max: args.spill_bytes_max.unwrap_or(SPILL_BYTES_MAX),
+    });
+    Ok((limits, folder))
 }
 
 /// An engine over an archive.
@@ -98,6 +114,20 @@ pub(crate) async fn answer(
     destination: Destination,
     out: &mut (impl Write + Send),
 ) -> Result<Receipt, Failure> {
+    Ok(answered(engine, request, format, destination, out).await?.receipt())
+}
+
+/// Asks, writes the whole answer, and returns it for what it knows of itself.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn answered(
+    engine: &Engine,
+    request: &Request,
+    format: Format,
+    destination: Destination,
+    out: &mut (impl Write + Send),
+) -> Result<Answer, Failure> {
     let answer = engine.query(request).await?;
     write_rows(answer, format, destination, out).await
 }
@@ -107,13 +137,13 @@ async fn write_rows(
     format: Format,
     destination: Destination,
     out: &mut (impl Write + Send),
-) -> Result<Receipt, Failure> {
+) -> Result<Answer, Failure> {
     let mut writer = RowWriter::new(format, &answer.schema(), destination, out)?;
     while let Some(batch) = answer.next().await {
         writer.write(&batch?)?;
     }
     writer.finish()?;
-    Ok(answer.receipt())
+    Ok(answer)
 }
 
 /// Asks, and shows the answer to a person.
@@ -128,7 +158,8 @@ pub(crate) async fn show(
 ) -> Result<Receipt, Failure> {
     let mut answer = engine.query(request).await?;
     if view == View::Table {
-        return write_rows(answer, Format::Table, Destination::Terminal, out).await;
+        let answer = write_rows(answer, Format::Table, Destination::Terminal, out).await?;
+        return Ok(answer.receipt());
     }
     let mut row = 0;
     while let Some(batch) = answer.next().await {

@@ -104,6 +104,7 @@ mod tests {
             delta_checkpoint: None,
             unsealed_commits_ignored: 1,
             unsealed_manifests_ignored: 2,
+            checkpoint: String::new(),
         };
         let receipt = Receipt {
             sealed_through: Some(through.clone()),

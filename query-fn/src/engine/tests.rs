@@ -173,7 +173,7 @@ impl Fixture {
         });
     }
 
-    async fn ask(&self, request: &Request) -> Result<(String, Receipt), QueryError> {
+    async fn answer(&self, request: &Request) -> Result<Answer, QueryError> {
         let core = Core::new(self.limits.clone())?;
         let statement = core.parse(request)?;
         let source = Source {
@@ -181,7 +181,11 @@ impl Fixture {
             cost: SnapshotCost::default(),
             store: Arc::clone(&self.store),
         };
-        let mut answer = core.answer(request, statement, source, Instant::now()).await?;
+        core.answer(request, statement, source, Instant::now()).await
+    }
+
+    async fn ask(&self, request: &Request) -> Result<(String, Receipt), QueryError> {
+        let mut answer = self.answer(request).await?;
         let schema: SchemaRef = answer.schema();
         let batches = answer.collect().await?;
         let receipt = answer.receipt();
@@ -265,6 +269,34 @@ async fn questions_get_the_right_answers() {
         ),
     ] {
         assert_eq!(fixture.rows(sql).await, expected, "{sql}");
+    }
+}
+
+/// The digests are those of docs/receipts.md 3.5, which Python computed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_may_not_be_had_again_has_a_digest_if_that_is_asked_for() {
+    let fixture = Fixture::new().await;
+    let one = "04e547c09444aa00c460ba995129ea24c2c9285f5845a17ac476781ddd5090fb";
+    let three = "6620b5d8a777d96b312acb2487f42f335ff07e46ea187e4c70582c9b99131ab4";
+    let none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    for (sql, rows, expected) in [
+        ("SELECT 1 AS n WHERE now() > to_timestamp('2000-01-01')", 1, one),
+        ("SELECT n FROM (VALUES (1), (2), (2)) v(n)", 3, three),
+        // Its order does not count.
+        ("SELECT n FROM (VALUES (1), (2), (2)) v(n) ORDER BY n DESC", 3, three),
+        ("SELECT 1 AS n WHERE random() > 2", 0, none),
+    ] {
+        let plain = Request::new(sql, Mode::Fresh);
+        let asked = Request { digested: true, ..plain.clone() };
+        let mut answer = fixture.answer(&asked).await.unwrap();
+        assert_eq!(answer.digest(), None, "{sql}: nothing is read yet");
+        let _ = answer.collect().await.unwrap();
+        let digest = answer.digest().unwrap();
+        assert_eq!((digest.rows, &*digest.root.to_string()), (rows, expected), "{sql}");
+        assert!(!digest.is_ordered && answer.statement(crate::About::default()).is_none());
+        let mut answer = fixture.answer(&plain).await.unwrap();
+        let _ = answer.collect().await.unwrap();
+        assert_eq!(answer.digest(), None, "{sql}: nobody asked");
     }
 }
 

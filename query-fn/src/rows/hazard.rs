@@ -38,7 +38,7 @@ pub(super) fn push_visible(text: &str, chars_max: usize, out: &mut String) {
 
 /// Escapes hazards in JSON text, where they can only stand inside of strings. The newlines between
 /// lines of JSON stay.
-pub(super) fn escape_json(json: Vec<u8>) -> Vec<u8> {
+pub(crate) fn escape_json(json: Vec<u8>) -> Vec<u8> {
     // DEL, and the first bytes of the encodings of all other hazards.
     let suspicious = |b: &u8| matches!(b, 0x7f | 0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3);
     if !json.iter().any(suspicious) {

@@ -22,8 +22,8 @@ use arrow::error::ArrowError;
 use datafusion::parquet::errors::ParquetError;
 use thiserror::Error;
 
-pub(crate) use hazard::ascii_json;
 pub use hazard::is_hazard;
+pub(crate) use hazard::{ascii_json, escape_json};
 pub(crate) use json::unique_names;
 
 /// A form an answer can take.
@@ -163,7 +163,7 @@ impl<W: Write + Send> RowWriter<W> {
 
 /// Whether text and bytes may stay views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Views {
+pub(crate) enum Views {
     Keep,
     /// As plain arrays: more readers know them, and a view of few rows can hold on to the bytes
     /// of many.
@@ -196,7 +196,10 @@ fn written_schema(schema: &SchemaRef, views: Views) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
-fn written_columns(batch: &RecordBatch, views: Views) -> Result<Vec<ArrayRef>, ArrowError> {
+pub(crate) fn written_columns(
+    batch: &RecordBatch,
+    views: Views,
+) -> Result<Vec<ArrayRef>, ArrowError> {
     let written = |column: &ArrayRef| {
         let kind = written_type(column.data_type(), views);
         if kind == *column.data_type() {

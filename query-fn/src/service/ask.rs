@@ -18,6 +18,8 @@ use crate::request::{Bounds, Param, ParamKind, Request};
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub(super) request: Request,
+    /// Name of the question, if it is a named one.
+    pub(super) question: Option<String>,
     pub(super) format: Format,
     pub(super) delivery: Delivery,
 }
@@ -90,6 +92,7 @@ struct Body {
     format: Option<Format>,
     limits: Option<LimitsBody>,
     delivery: Option<Delivery>,
+    receipt: Option<ReceiptKind>,
     explain: Option<Explain>,
 }
 
@@ -97,6 +100,17 @@ struct Body {
 #[serde(rename_all = "lowercase")]
 enum Explain {
     Pruning,
+}
+
+/// What the answer's receipt holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReceiptKind {
+    /// What the answer rests on and what it cost.
+    #[default]
+    Plain,
+    /// And, beside it, a statement that can be checked by asking again.
+    Statement,
 }
 
 #[derive(Deserialize)]
@@ -174,10 +188,17 @@ impl Ask {
         let body: Body = serde_json::from_slice(bytes).map_err(|e| {
             Failure::request(format!("expected a request like {EXAMPLE}, found {}", shown(&e)))
         })?;
-        let mode = match body.mode {
-            Some(ModeName::Strict) => Mode::Strict,
-            Some(ModeName::Fresh) | None => Mode::Fresh,
+        let repeatable = body.receipt.unwrap_or_default() == ReceiptKind::Statement;
+        let mode = match (body.mode, repeatable) {
+            (Some(ModeName::Strict), _) | (None, true) => Mode::Strict,
+            (Some(ModeName::Fresh) | None, false) => Mode::Fresh,
+            (Some(ModeName::Fresh), true) => {
+                let message =
+                    "expected mode strict, found fresh: a statement rests on what is signed";
+                return Err(Failure::request(message));
+            }
         };
+        let question = body.question.clone();
         let given = body.parameters.0;
         let request = match (body.sql, body.question) {
             (Some(sql), None) => {
@@ -206,7 +227,8 @@ impl Ask {
         let bounds = bounds(body.limits.unwrap_or_default())?;
         let explain_pruning = matches!(body.explain, Some(Explain::Pruning));
         Ok(Self {
-            request: Request { as_of: body.as_of, bounds, explain_pruning, ..request },
+            request: Request { as_of: body.as_of, bounds, explain_pruning, repeatable, ..request },
+            question,
             format: body.format.unwrap_or_default(),
             delivery: body.delivery.unwrap_or_default(),
         })

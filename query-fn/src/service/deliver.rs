@@ -12,12 +12,15 @@ use super::reply::{Way, fits};
 use super::{Call, Failure, Service, Settings};
 use crate::error::{Code, QueryError};
 use crate::receipt::Receipt;
+use crate::statement::Statement;
 
 /// An answer that is complete.
 #[derive(Debug, Clone)]
 pub(super) struct Done {
     pub(super) format: Format,
     pub(super) receipt: Receipt,
+    /// What can be checked by asking again, if that was wanted.
+    pub(super) statement: Option<Box<Statement>>,
     pub(super) body: Body,
 }
 
@@ -52,6 +55,17 @@ impl<'a> Outlet<'a> {
         way: Way,
     ) -> Result<Self, Failure> {
         let results = service.results.as_ref();
+        let has_place = matches!(ask.format, Format::Json | Format::Ndjson | Format::Parquet)
+            || way == Way::Direct
+            || ask.delivery == Delivery::Url;
+        if ask.request.repeatable && !has_place {
+            let message = format!(
+                "expected format json, ndjson or parquet, or delivery url: over HTTP an answer as \
+                 {} has no place for a statement",
+                ask.format.name()
+            );
+            return Err(Failure::request(message));
+        }
         if ask.delivery == Delivery::Url && results.is_none() {
             let message =
                 "expected delivery auto or inline: this function has no place for results";
@@ -134,24 +148,32 @@ impl<'a> Outlet<'a> {
     }
 
     /// Ends the answer.
-    pub(super) async fn end(&mut self, receipt: Receipt) -> Result<Done, Failure> {
+    pub(super) async fn end(
+        &mut self,
+        receipt: Receipt,
+        statement: Option<Box<Statement>>,
+    ) -> Result<Done, Failure> {
         let format = self.format;
         if self.upload.is_none() {
             let body = Bytes::from(std::mem::take(&mut self.kept));
-            let done = Done { format, receipt, body: Body::Inline(body.clone()) };
+            let done = Done { format, receipt, statement, body: Body::Inline(body.clone()) };
             if fits(&done, self.way, self.settings.inline_bytes_max) {
                 return Ok(done);
             }
             self.kept = body.into();
             return match self.begin().await {
-                Ok(()) => self.stored(done.receipt).await,
+                Ok(()) => self.stored(done.receipt, done.statement).await,
                 Err(error) => Err(Failure::from(error).with(done.receipt)),
             };
         }
-        self.stored(receipt).await
+        self.stored(receipt, statement).await
     }
 
-    async fn stored(&mut self, receipt: Receipt) -> Result<Done, Failure> {
+    async fn stored(
+        &mut self,
+        receipt: Receipt,
+        statement: Option<Box<Statement>>,
+    ) -> Result<Done, Failure> {
         let Some(upload) = self.upload.take() else {
             return Err(QueryError::new(Code::Internal, "a result was not begun").into());
         };
@@ -164,7 +186,8 @@ impl<'a> Outlet<'a> {
         let micros = i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX);
         let ends = self.now_micros.saturating_add(micros);
         let expires_at = stored.shared.ends.then(|| rfc3339(ends, 0));
-        Ok(Done { format: self.format, receipt, body: Body::Stored { stored, expires_at } })
+        let body = Body::Stored { stored, expires_at };
+        Ok(Done { format: self.format, receipt, statement, body })
     }
 
     /// Gives up what was put.

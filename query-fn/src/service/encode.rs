@@ -12,6 +12,7 @@ use super::reply::{RECEIPT_BYTES_MAX, receipt_text};
 use crate::error::{Code, QueryError};
 use crate::receipt::Receipt;
 use crate::rows::{self, Destination, RowWriter, RowsError, unique_names};
+use crate::statement::Statement;
 
 /// Bytes that were written and not taken away yet.
 #[derive(Debug, Default)]
@@ -50,6 +51,9 @@ pub(super) struct Encoder {
 /// Name of the receipt in the metadata of a Parquet file.
 const RECEIPT_KEY: &str = "meshledger.receipt";
 
+/// Name of the statement there.
+const STATEMENT_KEY: &str = "meshledger.statement";
+
 impl Encoder {
     pub(super) fn new(
         format: Format,
@@ -83,14 +87,27 @@ impl Encoder {
         self.rows.write(batch).map_err(unwritten)
     }
 
-    pub(super) fn finish(mut self, receipt: &Receipt) -> Result<(), QueryError> {
+    pub(super) fn finish(
+        mut self,
+        receipt: &Receipt,
+        statement: Option<&Statement>,
+    ) -> Result<(), QueryError> {
         let receipt = receipt_text(receipt, RECEIPT_BYTES_MAX);
         self.rows.note(RECEIPT_KEY, &receipt);
+        let statement = statement.map(|one| rows::ascii_json(&json!(one).to_string()));
+        if let Some(statement) = &statement {
+            self.rows.note(STATEMENT_KEY, statement);
+        }
+        let beside = statement.map_or_else(String::new, |one| format!(",\"statement\":{one}"));
         let (format, buffer) = (self.format, self.buffer);
         self.rows.finish().map_err(unwritten)?;
         match format {
-            Format::Json => buffer.add(format!("\n],\n\"receipt\":{receipt}}}\n").as_bytes()),
-            Format::Ndjson => buffer.add(format!("{{\"receipt\":{receipt}}}\n").as_bytes()),
+            Format::Json => {
+                buffer.add(format!("\n],\n\"receipt\":{receipt}{beside}}}\n").as_bytes())
+            }
+            Format::Ndjson => {
+                buffer.add(format!("{{\"receipt\":{receipt}{beside}}}\n").as_bytes());
+            }
             Format::Csv | Format::Arrow | Format::Parquet => {}
         }
         Ok(())

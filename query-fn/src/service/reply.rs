@@ -12,6 +12,7 @@ use crate::error::Code;
 use crate::explain::Pruning;
 use crate::receipt::Receipt;
 use crate::rows::ascii_json;
+use crate::statement::Statement;
 
 /// What a function gives back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +188,10 @@ fn payload(done: &Done) -> Bytes {
         #[serde(skip_serializing_if = "Option::is_none")]
         body_base64: Option<&'a str>,
         receipt: Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        statement: Option<&'a Statement>,
     }
+    let statement = done.statement.as_deref();
     let receipt = || receipt_value(&done.receipt, RECEIPT_BYTES_MAX);
     match &done.body {
         Body::Inline(body) if done.format.name() == "json" => body.clone(),
@@ -199,18 +203,25 @@ fn payload(done: &Done) -> Bytes {
                 body: (!is_base64).then_some(carried),
                 body_base64: is_base64.then_some(carried),
                 receipt: receipt(),
+                statement,
             })
         }
-        Body::Stored { stored, expires_at } => json_bytes(&json!({
-            "result": {
-                "url": stored.shared.url,
-                "expires_at": expires_at,
-                "bytes": stored.bytes,
-                "sha256": stored.sha256.to_string(),
-                "format": done.format.name(),
-            },
-            "receipt": receipt(),
-        })),
+        Body::Stored { stored, expires_at } => {
+            let mut told = json!({
+                "result": {
+                    "url": stored.shared.url,
+                    "expires_at": expires_at,
+                    "bytes": stored.bytes,
+                    "sha256": stored.sha256.to_string(),
+                    "format": done.format.name(),
+                },
+                "receipt": receipt(),
+            });
+            if let Some(statement) = statement {
+                told["statement"] = json!(statement);
+            }
+            json_bytes(&told)
+        }
     }
 }
 

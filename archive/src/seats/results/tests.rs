@@ -6,6 +6,7 @@ use super::*;
 use crate::fault::{Fault, Lost, Then};
 use crate::sample;
 use crate::seats::Archive;
+use crate::seats::parted::PART_BYTES;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -103,11 +104,10 @@ async fn whatever_write_fails_a_result_is_whole_or_an_error() {
                 let fault = Fault::at_write(at_write, lost, Then::Heal);
                 let put = put(&archive.with_fault(&fault), "r", &content).await;
                 let there = stored(folder.path(), "r");
-                // A single put finds out what became of it, an upload does not.
-                assert_eq!(put.is_ok(), length == 100);
-                // The object may be there, if only the answer was lost; never a part of it.
+                // A single put finds out what became of it, and so does the end of an upload.
                 let is_last = at_write + 1 == writes && lost == Lost::Reply;
-                assert_eq!(there.is_some(), put.is_ok() || is_last, "{at_write} {lost:?}");
+                assert_eq!(put.is_ok(), length == 100 || is_last, "{at_write} {lost:?}");
+                assert_eq!(there.is_some(), put.is_ok(), "never a part: {at_write} {lost:?}");
                 assert!(there.is_none_or(|there| there == content));
                 assert!(files(folder.path()) <= 1, "no part is left: {at_write} {lost:?}");
             }

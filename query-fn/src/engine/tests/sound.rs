@@ -78,10 +78,10 @@ async fn run(core: &Core, world: &World, condition: &str) -> Result<Run, QueryEr
         physical_plan(session, core.parse(&request)?, request.clone()).await
     };
     let engine = |e| QueryError::from_engine(&e);
-    let (whole, context) = plan(&Scans::default()).await?;
+    let Planned { plan: whole, context, .. } = plan(&Scans::default()).await?;
     let answered = ids(&collect(whole, context).await.map_err(engine)?);
     let scans = Scans::new(true);
-    let (whole, context) = plan(&scans).await?;
+    let Planned { plan: whole, context, .. } = plan(&scans).await?;
     let mut parts = Vec::new();
     scans_of(&whole, &mut parts);
     let mut scanned = Vec::new();

@@ -28,6 +28,11 @@ async fn each_error_has_its_code_and_its_status() {
         (json!({"sql": "SELECT 1 / 0"}), 422, "EXECUTION"),
         (json!({"sql": "SELECT 1", "limit": 5}), 400, "REQUEST"),
         (json!({"sql": "SELECT 1", "delivery": "mail"}), 400, "REQUEST"),
+        (json!({"sql": "SELECT 1", "receipt": "long"}), 400, "REQUEST"),
+        (json!({"sql": "SELECT 1", "receipt": "statement", "mode": "fresh"}), 400, "REQUEST"),
+        // There is no ledger that it could rest on.
+        (json!({"sql": "SELECT 1", "receipt": "statement"}), 403, "REFUSED"),
+        (json!({"sql": "SELECT now()", "receipt": "statement"}), 403, "REFUSED"),
     ] {
         let answer = kit.http(&request).await;
         let (found, found_code, message) = status_and_error(&answer);
@@ -35,6 +40,19 @@ async fn each_error_has_its_code_and_its_status() {
         // Invoked directly it is an answer too, and no error of the function.
         let (direct, _) = error(&kit.direct(&request).await);
         assert_eq!(direct, code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_needs_a_place() {
+    let kit = Kit::usual().await;
+    for format in ["csv", "arrow"] {
+        let request = json!({"sql": "SELECT 1", "receipt": "statement", "format": format});
+        let (status, code, message) = status_and_error(&kit.http(&request).await);
+        assert_eq!((status, code.as_str()), (400, "REQUEST"));
+        assert!(message.contains("no place for a statement"), "{message}");
+        // Beside the body there is one; what is missing then is the ledger.
+        assert_eq!(error(&kit.direct(&request).await).0, "REFUSED");
     }
 }
 

@@ -1,13 +1,13 @@
 //! Records of one length, kept in little memory: sorted in parts that go to unnamed temporary
 //! files, which vanish with the process. So a verification takes no more memory for an archive of
-//! ten years than for one of a month.
+//! ten years than for one of a month, and the digest of an answer no more for a long one.
 //!
 //! Deliberately not here: what the records mean.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use crate::error::ArchiveError;
 
@@ -17,9 +17,13 @@ const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes read from each part at once.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Most parts: each is an open file, of which a process may have about a thousand. When there are
+/// so many, they become one.
+const PARTS_MAX: usize = 128;
+
 /// Collects records to be read in order.
 #[derive(Debug)]
-pub(super) struct Sorter<const N: usize> {
+pub struct Sorter<const N: usize> {
     waiting: Vec<[u8; N]>,
     waiting_max: usize,
     parts: Vec<File>,
@@ -38,18 +42,36 @@ impl<const N: usize> Sorter<N> {
     }
 
     /// Takes a record.
-    pub(super) fn push(&mut self, record: [u8; N]) -> Result<(), ArchiveError> {
+    ///
+    /// # Errors
+    /// If a temporary file can not be written.
+    pub fn push(&mut self, record: [u8; N]) -> Result<(), ArchiveError> {
         self.waiting.push(record);
         if self.waiting.len() >= self.waiting_max {
             self.waiting.sort_unstable();
             self.parts.push(write_part(&self.waiting).map_err(temporary)?);
             self.waiting.clear();
+            if self.parts.len() >= PARTS_MAX {
+                self.join_parts()?;
+            }
         }
         Ok(())
     }
 
+    fn join_parts(&mut self) -> Result<(), ArchiveError> {
+        let parts = std::mem::take(&mut self.parts);
+        let mut sorted = Sorted::<N> { memory: Vec::new(), parts };
+        let mut joined = BufWriter::new(tempfile::tempfile().map_err(temporary)?);
+        let mut records = sorted.read()?;
+        while let Some(record) = records.next()? {
+            joined.write_all(&record).map_err(temporary)?;
+        }
+        self.parts.push(joined.into_inner().map_err(|e| temporary(e.into_error()))?);
+        Ok(())
+    }
+
     /// All records, which can be read in order any number of times.
-    pub(super) fn sorted(mut self) -> Sorted<N> {
+    pub fn sorted(mut self) -> Sorted<N> {
         self.waiting.sort_unstable();
         Sorted { memory: self.waiting, parts: self.parts }
     }
@@ -63,14 +85,17 @@ fn write_part<const N: usize>(records: &[[u8; N]]) -> std::io::Result<File> {
 
 /// Sorted records.
 #[derive(Debug)]
-pub(super) struct Sorted<const N: usize> {
+pub struct Sorted<const N: usize> {
     memory: Vec<[u8; N]>,
     parts: Vec<File>,
 }
 
 impl<const N: usize> Sorted<N> {
     /// Reads them from the first on.
-    pub(super) fn read(&mut self) -> Result<Merge<'_, N>, ArchiveError> {
+    ///
+    /// # Errors
+    /// If a temporary file can not be read.
+    pub fn read(&mut self) -> Result<Merge<'_, N>, ArchiveError> {
         let mut merge =
             Merge { memory: self.memory.iter(), parts: Vec::new(), next: BinaryHeap::new() };
         for part in &mut self.parts {
@@ -85,7 +110,8 @@ impl<const N: usize> Sorted<N> {
 }
 
 /// Records of several parts, merged.
-pub(super) struct Merge<'a, const N: usize> {
+#[derive(Debug)]
+pub struct Merge<'a, const N: usize> {
     memory: std::slice::Iter<'a, [u8; N]>,
     parts: Vec<BufReader<&'a mut File>>,
     /// The first record of each source that is not used up; sources are the parts, then memory.
@@ -94,7 +120,14 @@ pub(super) struct Merge<'a, const N: usize> {
 
 impl<const N: usize> Merge<'_, N> {
     /// The next record in order, equal ones each by itself; `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<[u8; N]>, ArchiveError> {
+    ///
+    /// # Errors
+    /// If a temporary file can not be read.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "it can fail, and an iterator of results would be read past an error"
+    )]
+    pub fn next(&mut self) -> Result<Option<[u8; N]>, ArchiveError> {
         let Some(Reverse((record, source))) = self.next.pop() else { return Ok(None) };
         self.refill(source)?;
         Ok(Some(record))
@@ -144,6 +177,7 @@ mod tests {
 
     #[test]
     fn records_come_back_sorted_however_many_parts_they_took() {
+        // With 8 bytes of memory, parts of two: more parts than are kept.
         for count in [0, 1, 2, 7, 500, 5_000] {
             let mut expected = numbers(count);
             for memory_bytes in [8, 100, 1 << 20] {
