@@ -80,7 +80,7 @@ const DELTA: &[&str] = &["segment_row", "event_time"];
 
 /// Columns, of those, that are looked up by exact value among many: their bloom filters tell row groups
 /// without the value apart. Filters are folded to the values present.
-const BLOOM: &[&str] = &["request_id", "trace_id"];
+pub const BLOOM: &[&str] = &["request_id", "trace_id"];
 
 /// A Parquet file in memory and its description.
 #[derive(Debug, Clone)]

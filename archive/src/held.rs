@@ -17,10 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::background;
 use crate::error::ArchiveError;
 use crate::log::Log;
-use crate::store::Store;
-
-/// Manifests read at once.
-const READS_MAX: usize = 32;
+use crate::store::{READS_AT_ONCE, Store};
 
 /// A set of held units, complete for versions 0 to [`Held::through`].
 #[derive(Debug, Clone, Default)]
@@ -66,6 +63,24 @@ impl Held {
         self.extend_to(store, log, log.next_version()).await
     }
 
+    /// As [`Self::extend`], where the runs that are there were listed already.
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    pub(crate) async fn extend_by(
+        self,
+        store: &Store,
+        log: &Log,
+        runs: Option<Vec<RunName>>,
+    ) -> Result<Self, ArchiveError> {
+        match (runs, log.version()) {
+            (Some(runs), Some(last)) if self.next_version == 0 => {
+                Self::of_parts(store, log, &cover(&runs, last), log.next_version()).await
+            }
+            _ => self.extend(store, log).await,
+        }
+    }
+
     /// As [`Self::extend`], to a version that is not covered any more.
     ///
     /// # Errors
@@ -100,9 +115,9 @@ impl Held {
         parts: &[Part],
         end: u64,
     ) -> Result<Self, ArchiveError> {
-        let runs = read_runs(store, parts).await?;
         let single: Vec<u64> = parts.iter().filter_map(Part::version).collect();
-        let units = units_of_versions(store, log, &single).await?;
+        let units = units_of_versions(store, log, &single);
+        let (runs, units) = futures::try_join!(read_runs(store, parts), units)?;
         Ok(Self { runs, units: units.into_iter().collect(), next_version: end })
     }
 
@@ -151,7 +166,7 @@ async fn read_runs(store: &Store, parts: &[Part]) -> Result<Vec<Run>, ArchiveErr
     }
     stream::iter(names)
         .map(|run| async move { read_run(store, &run).await })
-        .buffered(READS_MAX)
+        .buffered(READS_AT_ONCE)
         .try_collect()
         .await
 }
@@ -196,18 +211,17 @@ pub(crate) async fn units_of_versions(
     versions: &[u64],
 ) -> Result<BTreeSet<UnitId>, ArchiveError> {
     // A run may be missing far back, where this log does not reach.
-    let whole = if versions.iter().any(|version| *version < log.first()) {
-        Some(Log::load(store, &Log::default()).await?)
-    } else {
-        None
+    let longer = match versions.iter().min() {
+        Some(first) if *first < log.first() => Some(log.back_to(store, *first).await?),
+        _ => None,
     };
-    let log = whole.as_ref().unwrap_or(log);
+    let log = longer.as_ref().unwrap_or(log);
     let commits = versions.iter().filter_map(|version| log.commit(*version));
     let manifests: Vec<ManifestRef> =
         commits.flat_map(|sealed| sealed.commit.note.manifests.iter().cloned()).collect();
     stream::iter(manifests)
         .map(|named| async move { read_sealed(store, &named).await })
-        .buffer_unordered(READS_MAX)
+        .buffer_unordered(READS_AT_ONCE)
         .try_fold(BTreeSet::new(), |mut units, manifest| async move {
             units.extend(manifest.units.iter().map(|unit| unit.id));
             Ok(units)

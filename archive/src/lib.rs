@@ -15,6 +15,7 @@ pub mod location;
 pub mod log;
 #[cfg(any(test, feature = "fault"))]
 pub mod memory;
+mod opening;
 pub mod options;
 pub mod prove;
 pub mod rejects;

@@ -5,6 +5,8 @@
 //! out long after nobody waits any more. The bucket itself never fails: like S3 it answers one
 //! request after the other, and what it has answered it has.
 
+mod waves;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -18,7 +20,9 @@ use futures::future::BoxFuture;
 use crate::error::ArchiveError;
 use crate::options::StoreOptions;
 use crate::seats::Archive;
-use crate::store::{Backend, Digested, Listed, Objects, PutOnce, Stamped, Store};
+use crate::store::{Backend, Digested, Listed, Objects, PutOnce, Stamped, Store, lined};
+
+pub use waves::Waves;
 
 /// Where an object is. Locks are in the work area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,8 +95,15 @@ impl Request {
 /// What the bucket answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The object, or the part that was asked for, or that it is not there.
+    /// The object, or that it is not there.
     Object(Option<Bytes>),
+    /// The part that was asked for.
+    Part {
+        /// The part.
+        bytes: Bytes,
+        /// Length of the whole object.
+        of: u64,
+    },
     /// The objects.
     Listed(Vec<Listed>),
     /// The write is done.
@@ -144,9 +155,10 @@ impl Bucket {
             Action::GetRange(range) => {
                 let part = |bytes: &Bytes| {
                     let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(bytes.len());
-                    bytes.slice(at(range.start).min(at(range.end))..at(range.end))
+                    let bytes_of = at(range.start).min(at(range.end))..at(range.end);
+                    Answer::Part { bytes: bytes.slice(bytes_of), of: length(bytes) }
                 };
-                Answer::Object(objects.get(&id).map(part))
+                objects.get(&id).map_or(Answer::Object(None), part)
             }
             Action::List { start_after, count_max } => {
                 let prefix = &request.key;
@@ -158,7 +170,11 @@ impl Bucket {
                     })
                     .filter(|((_, key), _)| key.as_str() > after)
                     .take(*count_max)
-                    .map(|((_, key), bytes)| Listed { key: key.clone(), bytes: length(bytes) });
+                    .map(|((_, key), bytes)| Listed {
+                        key: key.clone(),
+                        bytes: length(bytes),
+                        stamp: Some(tag(bytes)),
+                    });
                 Answer::Listed(listed.collect())
             }
             Action::Put(_) if objects.contains_key(&id) => Answer::ConditionFailed,
@@ -246,6 +262,7 @@ impl OverLine {
     async fn object(&self, key: &str, action: Action) -> Result<Option<Bytes>, ArchiveError> {
         match self.send(key, action).await? {
             Answer::Object(object) => Ok(object),
+            Answer::Part { bytes, .. } => Ok(Some(bytes)),
             other => Err(nonsense(key, &other)),
         }
     }
@@ -340,12 +357,7 @@ impl Backend for OverLine {
     }
 
     fn objects(&self) -> Result<Objects, ArchiveError> {
-        Err(ArchiveError::Refused {
-            operation: "open for a query engine",
-            object: "a bucket in memory".to_owned(),
-            hint: "read its objects one by one",
-            source: "it has no such reader".into(),
-        })
+        Ok(lined::objects(self.place, Arc::clone(&self.line)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rejects read back from a quarantine file, some at a time, with the source they came from.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -17,7 +18,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use crate::background;
 use crate::error::ArchiveError;
 use crate::held;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::seats::Reader;
 use crate::snapshot::{Snapshot, SnapshotQuarantine, Waiting, read_waiting};
 
@@ -117,8 +118,14 @@ impl Reader {
         file: &SnapshotQuarantine,
         delivery: DeliveryId,
     ) -> Result<Source, ArchiveError> {
-        let version = file.sealed_version.and_then(|version| usize::try_from(version).ok());
-        let commit = version.and_then(|version| snapshot.log.commits().get(version));
+        let commit = match file.sealed_version {
+            Some(version) => Some(match snapshot.log.commit(version) {
+                Some(commit) => Arc::clone(commit),
+                // A snapshot may begin with a Delta checkpoint, which names no manifests.
+                None => Arc::new(log::read(self.store(), version).await?),
+            }),
+            None => None,
+        };
         if let Some(commit) = commit
             && let Some(named) = named(&commit.commit.note.manifests, delivery)
         {

@@ -2,7 +2,7 @@
 //!
 //! The fourth seat, the custodian, who alone deletes data, comes with retention.
 
-mod cache;
+pub(crate) mod cache;
 mod delta;
 mod export;
 mod ledger;

@@ -1,8 +1,8 @@
 //! An immutable view of the archive at one version, with or without what waits in the inbox.
 //!
 //! An acknowledged event is visible in a fresh snapshot at once, never twice, never briefly gone:
-//! the inbox is listed first and the log loaded after, so that what a sealer moves in between is
-//! seen in at least one of them, and what is seen in both is held and dropped.
+//! the inbox is listed first and the end of the log after, so that what a sealer moves in between
+//! is seen in at least one of them, and what is seen in both is held and dropped.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -16,11 +16,14 @@ use common::resolve::{Resolution, resolve};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::background;
+use crate::delta_checkpoint::State;
 use crate::error::ArchiveError;
-use crate::held::Held;
+use crate::held::{Held, list_runs};
 use crate::log::{Log, SealedCommit};
-use crate::seats::Reader;
-use crate::store::Store;
+use crate::opening::Marks;
+use crate::seats::cache::{KNOWN_BYTES_MAX, Known};
+use crate::seats::{Places, Reader};
+use crate::store::{Listed, READS_AT_ONCE, Store};
 use crate::strict::{Authentic, SealedThrough};
 
 /// Whether what is not sealed yet counts.
@@ -94,8 +97,18 @@ pub(crate) enum Waiting {
     Unreadable(String),
 }
 
-/// Waiting manifests read at once.
-const READS_MAX: usize = 32;
+/// What was found in the inbox.
+#[derive(Debug, Default)]
+struct Inbox {
+    /// In ascending order of delivery id.
+    manifests: Vec<Arc<Manifest>>,
+    /// Those of them that need not be read again.
+    known: Known,
+    /// Objects that are no manifest, each with what is wrong.
+    unreadable: Vec<String>,
+    /// Whether one was gone when it was read.
+    has_vanished: bool,
+}
 
 impl Reader {
     /// A view of the archive as it is now.
@@ -122,25 +135,51 @@ impl Reader {
                 snapshot.log = known.clone();
                 return Ok(snapshot);
             }
+            // What a fresh one began with rests on no signature.
+            let known = if known.state().is_some() { &empty } else { known };
             return self.sealed(Log::load(&self.places.archive, known).await?, mode);
         }
-        let store = &self.places.archive;
-        let (waiting, unreadable) = self.waiting().await?;
+        self.fresh(known).await
+    }
+
+    /// What is sealed and what waits. What does not depend on each other is asked for at once:
+    /// first what waits, and where the log may begin; then the log, what was found waiting, and
+    /// the held index; last the held units.
+    async fn fresh(&self, known: &Log) -> Result<Snapshot, ArchiveError> {
+        let Places { archive: store, work, .. } = &self.places;
+        let (known, has_held, inbox) = {
+            let cache = self.cache.lock().await;
+            let later = if known.version() > cache.log.version() { known } else { &cache.log };
+            (later.clone(), cache.held.through().is_some(), Arc::clone(&cache.inbox))
+        };
+        let is_known = known.version().is_some();
+        let marks = async { if is_known { Marks::default() } else { self.marks().await } };
+        let (listed, marks) = futures::join!(work.list(INBOX_PREFIX, None), marks);
+        let listed = listed?;
         // Only now: a manifest that vanished from the inbox until here was sealed before here.
-        if waiting.is_empty() {
-            let mut snapshot = self.sealed(Log::load(store, known).await?, mode)?;
-            snapshot.unreadable_manifests = unreadable;
-            return Ok(snapshot);
+        let log = async {
+            if is_known { Log::load(store, &known).await } else { self.newest_log(marks).await }
+        };
+        if listed.is_empty() {
+            return self.sealed(log.await?, Mode::Fresh);
         }
-        // The log is loaded under the lock, so that the held units never run ahead of it: what is
-        // held by a commit that the snapshot lacks would be dropped and briefly gone.
+        let runs = async { if has_held { Ok(None) } else { list_runs(store).await.map(Some) } };
+        let (mut log, waiting, runs) = futures::try_join!(log, self.waiting(listed, &inbox), runs)?;
+        if waiting.has_vanished {
+            // It may have been sealed after the log was listed.
+            log = Log::load(store, &log).await?;
+        }
+        // Held units never run ahead of the log: what is held by a commit that the snapshot lacks
+        // would be dropped and briefly gone. A longer log than this one has all that this has.
         let mut cache = self.cache.lock().await;
-        let later = if known.version() > cache.log.version() { known } else { &cache.log };
-        let log = Log::load(store, later).await?;
-        cache.learn(store, &log).await?;
-        let mut snapshot = self.sealed(log, mode)?;
-        snapshot.unreadable_manifests = unreadable;
-        snapshot.add_waiting(&waiting, &cache.held);
+        if cache.log.version() > log.version() {
+            log = cache.log.clone();
+        }
+        cache.inbox = Arc::new(waiting.known);
+        cache.learn(store, &log, runs).await?;
+        let mut snapshot = self.sealed(log, Mode::Fresh)?;
+        snapshot.unreadable_manifests = waiting.unreadable;
+        snapshot.add_waiting(&waiting.manifests, &cache.held);
         Ok(snapshot)
     }
 
@@ -166,6 +205,9 @@ impl Reader {
             return Ok(snapshot);
         }
         let end = version.saturating_add(1);
+        // What a fresh one began with is not what a strict one may begin with.
+        let is_of_use = mode == Mode::Fresh || known.state().is_none();
+        let known = if is_of_use && known.reaches_back_to(version) { known } else { &empty };
         let log = if known.next_version() >= end {
             known.prefix(end)
         } else {
@@ -180,25 +222,38 @@ impl Reader {
         }
     }
 
-    /// The manifests of the inbox in ascending order of delivery id, and what is no manifest.
-    async fn waiting(&self) -> Result<(Vec<Manifest>, Vec<String>), ArchiveError> {
+    /// Reads the manifests that were listed, but for those that are known.
+    async fn waiting(&self, listed: Vec<Listed>, known: &Known) -> Result<Inbox, ArchiveError> {
         let work = &self.places.work;
-        let listed = work.list(INBOX_PREFIX, None).await?;
-        let read: Vec<Waiting> = stream::iter(listed)
-            .map(|object| async move { read_waiting(work, &object.key).await })
-            .buffered(READS_MAX)
+        let read: Vec<(Listed, Waiting)> = stream::iter(listed)
+            .map(|object| async move {
+                let waiting = match known.get(&object.key) {
+                    Some((stamp, manifest)) if object.stamp.as_ref() == Some(stamp) => {
+                        Waiting::Manifest(Arc::clone(manifest))
+                    }
+                    _ => read_waiting(work, &object.key).await?,
+                };
+                Ok::<_, ArchiveError>((object, waiting))
+            })
+            .buffered(READS_AT_ONCE)
             .try_collect()
             .await?;
-        let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
-        for waiting in read {
+        let (mut inbox, mut known_bytes) = (Inbox::default(), 0u64);
+        for (object, waiting) in read {
             match waiting {
-                Waiting::Manifest(manifest) => manifests.push(Arc::unwrap_or_clone(manifest)),
-                Waiting::Vanished => {}
-                Waiting::Unreadable(wrong) => unreadable.push(wrong),
+                Waiting::Manifest(manifest) => {
+                    known_bytes = known_bytes.saturating_add(object.bytes);
+                    if let Some(stamp) = object.stamp.filter(|_| known_bytes <= KNOWN_BYTES_MAX) {
+                        inbox.known.insert(object.key, (stamp, Arc::clone(&manifest)));
+                    }
+                    inbox.manifests.push(manifest);
+                }
+                Waiting::Vanished => inbox.has_vanished = true,
+                Waiting::Unreadable(wrong) => inbox.unreadable.push(wrong),
             }
         }
-        manifests.sort_unstable_by_key(|manifest| manifest.delivery);
-        Ok((manifests, unreadable))
+        inbox.manifests.sort_unstable_by_key(|manifest| manifest.delivery);
+        Ok(inbox)
     }
 
     fn sealed(&self, log: Log, mode: Mode) -> Result<Snapshot, ArchiveError> {
@@ -209,9 +264,10 @@ impl Reader {
                 found: "no commit".to_owned(),
             });
         };
-        let mut snapshot = Snapshot::of_commits(version, log.table_id(), Vec::new(), Vec::new());
+        let (files, quarantine) = log.state().map(State::snapshot).unwrap_or_default();
+        let mut snapshot = Snapshot::of_commits(version, log.table_id(), files, quarantine);
         snapshot.mode = mode;
-        snapshot.add_commits(log.commits());
+        snapshot.add_commits(log.commits_behind_state());
         snapshot.log = log;
         Ok(snapshot)
     }
@@ -273,7 +329,7 @@ impl Snapshot {
         }
     }
 
-    fn add_waiting(&mut self, manifests: &[Manifest], held: &Held) {
+    fn add_waiting(&mut self, manifests: &[Arc<Manifest>], held: &Held) {
         let resolutions = resolve(manifests, |unit| held.contains(unit));
         for (manifest, resolution) in manifests.iter().zip(resolutions) {
             match resolution {

@@ -6,6 +6,8 @@
 mod clients;
 mod counted;
 mod landing;
+#[cfg(any(test, feature = "fault"))]
+pub(crate) mod lined;
 mod local;
 mod s3;
 mod unlinked;
@@ -58,6 +60,9 @@ pub struct Listed {
     pub key: String,
     /// Length.
     pub bytes: u64,
+    /// What tells it from any other object that had this key, as far as the store says: an S3
+    /// entity tag; in a folder, when and where it was written.
+    pub(crate) stamp: Option<String>,
 }
 
 /// Length and digest of an object that was read to its end.
@@ -602,6 +607,11 @@ impl Store {
         Ok(counted::CountedObjects::wrap(self.backend.objects()?, Arc::clone(&self.counters)))
     }
 }
+
+/// Small objects (commits, manifests, tiles) read side by side: all that lie behind a Delta
+/// checkpoint come in the time of one request, and a process that may open 1,024 files has enough
+/// of them for several such readers.
+pub(crate) const READS_AT_ONCE: usize = 128;
 
 /// Longest object [`Store::get`] reads, in bytes.
 pub const GET_BYTES_MAX: u64 = common::limits::FILE_BYTES_MAX;

@@ -27,6 +27,7 @@ use crate::error::ArchiveError;
 use crate::log::{self, SealedCommit};
 use crate::seats::Reader;
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotQuarantine};
+use crate::store::READS_AT_ONCE;
 
 /// What a strict snapshot rests on, and what it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,13 +70,10 @@ pub struct Authentic {
 
 /// A Delta checkpoint that the ledger vouches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Base {
-    version: u64,
-    sha256: Sha256Digest,
+pub(crate) struct Base {
+    pub(crate) version: u64,
+    pub(crate) sha256: Sha256Digest,
 }
-
-/// Objects read at once.
-const READS_MAX: usize = 32;
 
 /// Bundles, from the last one back, in which a Delta checkpoint is looked for: more commits than
 /// lie between two of them.
@@ -140,7 +138,13 @@ impl Reader {
                 Ok(None)
             };
         };
-        let note = Note::parse(&bytes);
+        self.judge(&bytes).map(Some)
+    }
+
+    /// The tree head of a checkpoint, if the policy accepts it.
+    fn judge(&self, bytes: &[u8]) -> Result<(Checkpoint, SealedThrough), ArchiveError> {
+        let object = self.store().object_url(CHECKPOINT_KEY);
+        let note = Note::parse(bytes);
         let checkpoint = note.as_ref().map(Note::to_text).unwrap_or_default();
         let judged = note.and_then(|note| match &self.policy {
             Some(policy) => {
@@ -171,7 +175,22 @@ impl Reader {
             unsealed_manifests_ignored: 0,
             checkpoint,
         };
-        Ok(Some((head, through)))
+        Ok((head, through))
+    }
+
+    /// The tree head for a reader that can do without: none if there is none that the policy
+    /// accepts.
+    pub(crate) async fn accepted_head(&self) -> Option<Checkpoint> {
+        let bytes = self.store().get_note(CHECKPOINT_KEY).await.ok().flatten()?;
+        self.judge(&bytes).ok().map(|(head, _)| head)
+    }
+
+    /// The last Delta checkpoint that the ledger vouches for.
+    pub(crate) async fn vouched_under(
+        &self,
+        head: &Checkpoint,
+    ) -> Result<Option<Base>, ArchiveError> {
+        Ok(self.tail(head, head.size).await?.vouched)
     }
 
     /// How many commits lie beyond the checkpoint, and how many objects in the inbox.
@@ -201,7 +220,7 @@ impl Reader {
     async fn tiles(&self, tiles: Vec<Tile>) -> Result<HashMap<Tile, Bytes>, ArchiveError> {
         stream::iter(tiles)
             .map(|tile| async move { Ok((tile, self.tile(tile).await?)) })
-            .buffer_unordered(READS_MAX)
+            .buffer_unordered(READS_AT_ONCE)
             .try_collect()
             .await
     }
@@ -210,10 +229,11 @@ impl Reader {
     /// entries around it vouch for.
     async fn tail(&self, head: &Checkpoint, end: u64) -> Result<Tail, ArchiveError> {
         let width = u64::from(WIDTH);
-        let bundles = Tile::between(Of::Entries, 0, head.size);
-        let bundles: Vec<Tile> = bundles.filter(|tile| tile.index * width < end).collect();
-        let searched = usize::try_from(BUNDLES_SEARCHED).unwrap_or(usize::MAX);
-        let bundles = bundles[bundles.len().saturating_sub(searched)..].to_vec();
+        // Not from the first one on: nobody may have signed this size.
+        let last = end.min(head.size).div_ceil(width);
+        let first = last.saturating_sub(BUNDLES_SEARCHED).saturating_mul(width);
+        let bundles = Tile::between(Of::Entries, first, head.size);
+        let bundles: Vec<Tile> = bundles.take_while(|tile| tile.index * width < end).collect();
         // Everything whose place follows from the size is read at once.
         let full = bundles.iter().filter(|bundle| bundle.is_full());
         let full = full.map(|bundle| Tile { of: Of::Hashes(0), ..*bundle });
@@ -334,7 +354,7 @@ impl Reader {
                     }
                 }
             })
-            .buffered(READS_MAX)
+            .buffered(READS_AT_ONCE)
             .try_collect()
             .await
     }
@@ -368,6 +388,13 @@ impl Reader {
             let table_id = known.table_id.clone();
             return Ok(Some((table_id, files.cloned().collect(), rejected.cloned().collect())));
         }
+        let state = self.state_of(base).await?;
+        let (files, quarantine) = state.snapshot();
+        Ok(Some((state.table_id, files, quarantine)))
+    }
+
+    /// The state of a Delta checkpoint that the ledger vouches for.
+    pub(crate) async fn state_of(&self, base: Base) -> Result<State, ArchiveError> {
         let key = layout::delta_checkpoint_key(base.version);
         let object = self.store().object_url(&key);
         let expected = format!("the Delta checkpoint with SHA-256 {}", base.sha256);
@@ -385,17 +412,7 @@ impl Reader {
         if state.about.version != base.version {
             return Err(wrong(object, expected, format!("one of {}", state.about.version)));
         }
-        let files = state.files.into_iter().map(|(version, entry)| SnapshotFile {
-            entry,
-            sealed_version: Some(version),
-            kept_rows: None,
-        });
-        let quarantine = state.quarantine.into_iter().map(|(version, entry)| SnapshotQuarantine {
-            entry,
-            sealed_version: Some(version),
-            kept_units: None,
-        });
-        Ok(Some((state.table_id, files.collect(), quarantine.collect())))
+        Ok(state)
     }
 }
 

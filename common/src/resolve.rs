@@ -1,6 +1,7 @@
 //! Which waiting manifests count, and for which of their units: one pure function, used by
 //! sealers and by fresh readers alike.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use crate::ids::UnitId;
@@ -20,11 +21,15 @@ pub enum Resolution {
 /// Decides each manifest in the order given. A unit named by an earlier manifest that was not
 /// dropped is held for the later ones. Callers give manifests in ascending order of delivery id,
 /// so that all of them decide alike.
-pub fn resolve(manifests: &[Manifest], held: impl Fn(&UnitId) -> bool) -> Vec<Resolution> {
+pub fn resolve<M: Borrow<Manifest>>(
+    manifests: &[M],
+    held: impl Fn(&UnitId) -> bool,
+) -> Vec<Resolution> {
     let mut taken: BTreeSet<UnitId> = BTreeSet::new();
     manifests
         .iter()
         .map(|manifest| {
+            let manifest: &Manifest = manifest.borrow();
             let new: Vec<usize> = manifest
                 .units
                 .iter()

@@ -495,6 +495,8 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod delta_tests;
 #[cfg(test)]
+mod fresh_tests;
+#[cfg(test)]
 mod strict_tests;
 #[cfg(test)]
 mod tests;

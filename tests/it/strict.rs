@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::Sha256Digest;
 use meshledger_tests::cli::{Output, Program};
 use meshledger_tests::laptop::{Laptop, Signing};
 use meshledger_tests::python::{read_archive, script};
@@ -155,10 +156,17 @@ const ATTACKS: &[Attack] = &[
     (
         "an older commit's statistics are narrowed",
         "trudy-3",
-        // It starts from the Delta checkpoint.
+        // Both start from the Delta checkpoint, for which the ledger vouches.
         Then::Same,
-        Then::Fails("one of the two was changed"),
+        Then::Same,
         |a| narrow(&commit(a, 2), "trudy"),
+    ),
+    (
+        "a commit behind the Delta checkpoint is narrowed, and it is not the newest",
+        "bob-3",
+        Then::Fails("expected the commit that the ledger has as entry 3"),
+        Then::Fails("one of the two was changed"),
+        |a| narrow(&commit(a, 3), "bob"),
     ),
     ("the Delta checkpoint loses a file", "trudy-3", Then::Fails(VOUCHED), Then::Same, |a| {
         let out = a.join("_delta_log/out");
@@ -175,6 +183,24 @@ const ATTACKS: &[Attack] = &[
             without_trudy(a, &out);
             fs::rename(out, delta_checkpoint(a, 2)).unwrap();
             delete(&a.join("_delta_log/_last_checkpoint"));
+        },
+    ),
+    (
+        "the newest commit vouches for a Delta checkpoint that loses a file",
+        "trudy-3",
+        // Either is refused first: that Delta checkpoint, or that commit.
+        Then::Fails("expected the "),
+        // The ledger vouches for another one.
+        Then::Same,
+        |a| {
+            let out = a.join("_delta_log/out");
+            without_trudy(a, &out);
+            let bytes = fs::read(&out).unwrap();
+            fs::rename(out, delta_checkpoint(a, 2)).unwrap();
+            let (sha256, length) = (Sha256Digest::of(&bytes), bytes.len());
+            let named = format!(r#"{{"version":2,"sha256":"{sha256}","bytes":{length}}}"#);
+            let to = format!(r#""delta_checkpoint":{named},"manifests":["#);
+            edit(&commit(a, 4), r#""manifests":["#, &to);
         },
     ),
     ("the Delta checkpoint is gone", "trudy-3", Then::Fails(VOUCHED), Then::Same, |a| {

@@ -8,6 +8,7 @@ use common::manifest::{FileEntry, QuarantineEntry};
 use serde_json::{Map, Value};
 
 use super::{About, column, open};
+use crate::snapshot::{SnapshotFile, SnapshotQuarantine};
 
 /// What a Delta checkpoint holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,21 @@ impl State {
             return Err("no metaData".to_owned());
         }
         Ok(state)
+    }
+
+    /// The files as a snapshot of this state has them.
+    pub(crate) fn snapshot(&self) -> (Vec<SnapshotFile>, Vec<SnapshotQuarantine>) {
+        let files = self.files.iter().map(|(version, entry)| SnapshotFile {
+            entry: entry.clone(),
+            sealed_version: Some(*version),
+            kept_rows: None,
+        });
+        let quarantine = self.quarantine.iter().map(|(version, entry)| SnapshotQuarantine {
+            entry: entry.clone(),
+            sealed_version: Some(*version),
+            kept_units: None,
+        });
+        (files.collect(), quarantine.collect())
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<(), String> {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::sample;
 use crate::snapshot::Mode;
@@ -41,7 +43,7 @@ fn writes_hold_their_conditions_and_listings_their_order() {
     assert_eq!(listed(&bucket, "a/", None, 10), ["a/b", "a/c", "a/d"]);
     assert_eq!(listed(&bucket, "a/", Some("a/b"), 1), ["a/c"]);
     let range = bucket.answer(&request("a/c", Action::GetRange(1..9)));
-    assert_eq!(range, Answer::Object(Some(Bytes::from_static(b"ne"))));
+    assert_eq!(range, Answer::Part { bytes: Bytes::from_static(b"ne"), of: 3 });
     assert_eq!(bucket.answer(&request("a/c", Action::Delete)), Answer::Done);
     assert_eq!(bucket.answer(&request("a/c", Action::Delete)), Answer::Done);
     assert_eq!(listed(&bucket, "a/", None, 10), ["a/b", "a/d"]);
@@ -62,4 +64,32 @@ async fn an_archive_in_memory_is_one() {
     let _ = sample::seal(&archive, &[&delivery]).await.unwrap();
     assert_eq!(sample::shown(&archive.reader(), Mode::Strict).await.unwrap(), rows);
     assert_eq!(bucket.keys(Place::Work, "inbox/"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_waits_for_an_answer_is_a_wave_later() {
+    let bucket = Bucket::default();
+    let waves = Waves::to(&bucket);
+    let ask = |key: &'static str| waves.send(request(key, Action::Get));
+    let chain = async {
+        ask("a").await.unwrap();
+        tokio::task::yield_now().await;
+        futures::join!(ask("b"), ask("c"))
+    };
+    let (chained, alone) = waves.run(async { futures::join!(chain, ask("d")) }).await;
+    assert_eq!((chained.0, alone), (Ok(Answer::Object(None)), Ok(Answer::Object(None))));
+    let keys = |wave: Vec<Request>| wave.into_iter().map(|request| request.key).collect();
+    let answered: Vec<BTreeSet<String>> = waves.take().into_iter().map(keys).collect();
+    let expected = [["a", "d"], ["b", "c"]].map(|wave| wave.map(str::to_owned));
+    assert_eq!(answered, expected.map(BTreeSet::from));
+    assert!(!waves.answer(), "nobody waits");
+    // The archive over it is the one in the bucket.
+    let archive = sample::create_in(&bucket).await.unwrap();
+    let delivery = sample::delivery(&[sample::unit("a", 2, 0)], 1).unwrap();
+    sample::ingest(&archive, &delivery).await.unwrap();
+    let slow = bucket.archive(Arc::new(waves.clone()), &StoreOptions::default());
+    crate::background::here::want(true);
+    let snapshot = waves.run(slow.reader().snapshot(Mode::Fresh)).await.unwrap();
+    crate::background::here::want(false);
+    assert_eq!(snapshot.unsealed_rows, 2);
 }

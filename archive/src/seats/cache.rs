@@ -1,35 +1,49 @@
 //! What a reader has learnt, kept between questions about held units.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use common::UnitId;
 use common::layout::INBOX_PREFIX;
+use common::manifest::Manifest;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Reader;
 use crate::error::ArchiveError;
-use crate::held::Held;
+use crate::held::{Held, RunName};
 use crate::log::Log;
+use crate::opening::Marks;
 use crate::snapshot::{Waiting, read_waiting};
-use crate::store::Store;
+use crate::store::{READS_AT_ONCE, Store};
 
-/// Waiting manifests read at once.
-const READS_MAX: usize = 32;
-
-/// The log, its held units, and the units of the inbox by key.
+/// The log, its held units, the units of the inbox by key, and its manifests.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     pub(crate) log: Log,
     pub(crate) held: Held,
+    pub(crate) inbox: Arc<Known>,
     waiting: HashMap<String, HashSet<UnitId>>,
 }
 
+/// Manifests that waited when the inbox was listed last, by key, each with the stamp that the
+/// listing gave it: what was refused and delivered again has another one.
+pub(crate) type Known = HashMap<String, (String, Arc<Manifest>)>;
+
+/// Most bytes of manifests that are kept, as they are stored: some thousand usual ones.
+pub(crate) const KNOWN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 impl Cache {
     /// Brings the held units to the end of a log that is not shorter than the one known.
-    pub(crate) async fn learn(&mut self, store: &Store, log: &Log) -> Result<(), ArchiveError> {
+    /// Runs of the held index that were listed already need not be listed again.
+    pub(crate) async fn learn(
+        &mut self,
+        store: &Store,
+        log: &Log,
+        runs: Option<Vec<RunName>>,
+    ) -> Result<(), ArchiveError> {
         self.log = log.clone();
         // After an error nothing is known, and the next question reads it all again.
-        self.held = std::mem::take(&mut self.held).extend(store, log).await?;
+        self.held = std::mem::take(&mut self.held).extend_by(store, log, runs).await?;
         Ok(())
     }
 }
@@ -46,7 +60,10 @@ impl Reader {
         }
         let mut cache = self.cache.lock().await;
         // The inbox first, the log second: what vanishes from the inbox in between is in the log.
-        let listed = self.places.work.list(INBOX_PREFIX, None).await?;
+        let is_known = cache.log.version().is_some();
+        let marks = async { if is_known { Marks::default() } else { self.marks().await } };
+        let (listed, marks) = futures::join!(self.places.work.list(INBOX_PREFIX, None), marks);
+        let listed = listed?;
         let known = std::mem::take(&mut cache.waiting);
         let (old, new): (Vec<_>, Vec<_>) =
             listed.into_iter().partition(|object| known.contains_key(&object.key));
@@ -55,7 +72,7 @@ impl Reader {
                 let waiting = read_waiting(&self.places.work, &object.key).await?;
                 Ok::<_, ArchiveError>((object.key, waiting))
             })
-            .buffer_unordered(READS_MAX)
+            .buffer_unordered(READS_AT_ONCE)
             .try_collect()
             .await?;
         let mut known = known;
@@ -70,8 +87,11 @@ impl Reader {
                 cache.waiting.insert(key, manifest.units.iter().map(|unit| unit.id).collect());
             }
         }
-        let log = Log::load(&self.places.archive, &cache.log).await?;
-        cache.learn(&self.places.archive, &log).await?;
+        let log = match is_known {
+            true => Log::load(&self.places.archive, &cache.log).await?,
+            false => self.newest_log(marks).await?,
+        };
+        cache.learn(&self.places.archive, &log, None).await?;
         let is_held = |unit: &UnitId| {
             cache.held.contains(unit) || cache.waiting.values().any(|units| units.contains(unit))
         };

@@ -1,4 +1,8 @@
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use super::*;
+use crate::memory::{Action, Answer, Bucket, Line, NoAnswer, Request};
 use crate::sample::{self, delivery, ingest, shown, unit, unit_id};
 use crate::seats::Archive;
 
@@ -155,7 +159,7 @@ async fn a_snapshot_of_an_earlier_version_leaves_out_what_came_after() {
 
 #[tokio::test]
 async fn a_removed_file_is_gone_and_its_units_stay_held() {
-    let bucket = crate::memory::Bucket::default();
+    let bucket = Bucket::default();
     let archive = sample::create_in(&bucket).await.unwrap();
     let sealer = archive.sealer();
     let samples = ["a", "b", "c"].map(|name| delivery(&[unit(name, 1, 0)], 1).unwrap());
@@ -190,4 +194,52 @@ async fn a_removed_file_is_gone_and_its_units_stay_held() {
     shows(&["d#0"]).await;
     commit(&[&merged.files[0].0], &[]).await;
     shows(&[]).await;
+}
+
+/// Seals what waits when the first manifest is asked for, which is then gone; by then the log was
+/// listed.
+#[derive(Debug)]
+struct Overtaken {
+    bucket: Bucket,
+    archive: Archive,
+    samples: tokio::sync::Mutex<Vec<sample::Sample>>,
+    listed: std::sync::atomic::AtomicBool,
+}
+
+impl Line for Arc<Overtaken> {
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Answer, NoAnswer>> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let line = Arc::clone(self);
+        async move {
+            if request.key.starts_with("inbox/") && matches!(request.action, Action::Get) {
+                let samples = std::mem::take(&mut *line.samples.lock().await);
+                if !samples.is_empty() {
+                    assert!(line.listed.load(SeqCst), "the log is listed while manifests are read");
+                    let samples: Vec<&sample::Sample> = samples.iter().collect();
+                    let _ = sample::seal(&line.archive, &samples).await.unwrap();
+                }
+            }
+            let is_list = matches!(request.action, Action::List { .. });
+            line.listed.fetch_or(is_list && request.key == "_delta_log/", SeqCst);
+            Ok(line.bucket.answer(&request))
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_after_the_log_was_listed_and_before_it_was_read_is_not_gone() {
+    let bucket = Bucket::default();
+    let archive = sample::create_in(&bucket).await.unwrap();
+    let samples: Vec<sample::Sample> =
+        ["a", "b", "c"].map(|name| delivery(&[unit(name, 1, 0)], 1).unwrap()).into();
+    for one in &samples {
+        ingest(&archive, one).await.unwrap();
+    }
+    let samples = tokio::sync::Mutex::new(samples);
+    let line = Overtaken { bucket: bucket.clone(), archive, samples, listed: false.into() };
+    let overtaken = bucket.archive(Arc::new(Arc::new(line)), &crate::StoreOptions::default());
+    let reader = overtaken.reader();
+    let snapshot = reader.snapshot(Mode::Fresh).await.unwrap();
+    assert_eq!((snapshot.version, snapshot.files.len(), snapshot.unsealed_rows), (1, 3, 0));
 }

@@ -465,13 +465,24 @@ fn walk(
             continue;
         }
         match fs::symlink_metadata(&path) {
-            Ok(meta) => found.push(Listed { key, bytes: meta.len() }),
+            Ok(meta) => found.push(Listed { key, bytes: meta.len(), stamp: stamp(&meta) }),
             // Removed since the folder was read.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(ArchiveError::io("examine", &path, e)),
         }
     }
     Ok(())
+}
+
+/// What tells a file from any other that had its name: when it was written, and where that can be
+/// said, which file it is.
+fn stamp(meta: &fs::Metadata) -> Option<String> {
+    #[cfg(unix)]
+    let file = std::os::unix::fs::MetadataExt::ino(meta);
+    #[cfg(not(unix))]
+    let file = 0;
+    let written = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(format!("{file}-{}-{}", written.as_nanos(), meta.len()))
 }
 
 /// Brings the names in a folder to disk.

@@ -319,7 +319,7 @@ impl Backend for S3Store {
             let key = meta.location.to_string();
             // A folder marker, as some tools create, comes back without its slash.
             if key.starts_with(prefix) {
-                page.push(Listed { key, bytes: meta.size });
+                page.push(Listed { key, bytes: meta.size, stamp: meta.e_tag });
             }
         }
         Ok(page)

@@ -304,6 +304,7 @@ impl Inner {
 fn shown(request: &Request, answer: &Answer) -> String {
     match answer {
         Answer::Object(None) => "absent".to_owned(),
+        Answer::Part { bytes, of } => format!("{} of {of} bytes", bytes.len()),
         // Its name says what it is.
         Answer::Object(Some(bytes)) if request.key.ends_with(".parquet") => {
             format!("{} bytes", bytes.len())
