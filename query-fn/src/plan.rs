@@ -4,6 +4,7 @@
 //! plan may hold the operators of queries only, and its scans may name our tables only. (The engine
 //! below holds a reader, so there is nothing it could write to anyway.)
 
+mod ignored;
 mod not_in;
 
 use std::any::Any;
@@ -140,7 +141,9 @@ fn allow_sql(statement: &SqlStatement, name: &str) -> Result<(), QueryError> {
         SqlStatement::Query(_)
         | SqlStatement::ExplainTable { .. }
         | SqlStatement::ShowTables { .. }
-        | SqlStatement::ShowColumns { .. } => {}
+        | SqlStatement::ShowColumns { .. }
+        // The engine pastes a filter into a query of its own: without one only.
+        | SqlStatement::ShowFunctions { filter: None } => {}
         _ => return Err(no_query(name)),
     }
     // INSERT, UPDATE, DELETE and MERGE may hide as the body of a query or of a WITH.
@@ -148,11 +151,16 @@ fn allow_sql(statement: &SqlStatement, name: &str) -> Result<(), QueryError> {
         SqlStatement::Query(_)
         | SqlStatement::ExplainTable { .. }
         | SqlStatement::ShowTables { .. }
-        | SqlStatement::ShowColumns { .. } => ControlFlow::Continue(()),
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowFunctions { .. } => ControlFlow::Continue(()),
         _ => ControlFlow::Break(()),
     });
     if hidden.is_break() {
         return Err(no_query("a statement that changes data, inside a query,"));
+    }
+    if let Some(clause) = ignored::clause(statement) {
+        let text = format!("{clause} is not supported: the engine would leave it out of account");
+        return Err(QueryError::new(Code::Plan, text));
     }
     let mut relations = 0usize;
     let many = visit_relations(statement, |_| {
@@ -171,7 +179,8 @@ fn no_query(name: &str) -> QueryError {
         Code::Refused,
         format!(
             "{name} is no query; an archive answers SELECT, WITH, VALUES, EXPLAIN, DESCRIBE, SHOW \
-             TABLES and SHOW COLUMNS, and nothing that writes, sets or reads elsewhere"
+             TABLES, SHOW COLUMNS and SHOW FUNCTIONS, and nothing that writes, sets or reads \
+             elsewhere"
         ),
     )
 }

@@ -50,6 +50,7 @@ const NO_QUERIES: &[&str] = &[
     "SHOW ALL",
     "SHOW datafusion.execution.target_partitions",
     "SHOW CREATE TABLE mesh_events",
+    "SHOW FUNCTIONS LIKE 'x'' UNION SELECT 1'",
     "PREPARE p AS SELECT 1",
     "EXECUTE p",
     "DEALLOCATE p",
@@ -100,6 +101,7 @@ fn queries_pass() {
         "DESCRIBE mesh_events",
         "SHOW TABLES",
         "SHOW COLUMNS FROM mesh_events",
+        "SHOW FUNCTIONS",
         "-- a comment\nSELECT 'DROP TABLE x; --'",
         "SELECT * FROM mesh_events WHERE event_time >= $since",
     ] {
@@ -113,8 +115,54 @@ fn a_refusal_names_the_statement_and_what_is_answered() {
     assert_eq!(
         text,
         "REFUSED: DROP is no query; an archive answers SELECT, WITH, VALUES, EXPLAIN, DESCRIBE, SHOW \
-         TABLES and SHOW COLUMNS, and nothing that writes, sets or reads elsewhere"
+         TABLES, SHOW COLUMNS and SHOW FUNCTIONS, and nothing that writes, sets or reads elsewhere"
     );
+}
+
+#[test]
+fn what_the_engine_would_leave_out_of_account_is_refused() {
+    for (clause, sql) in [
+        ("EXCEPT ALL", "SELECT 1 EXCEPT ALL SELECT 1"),
+        ("INTERSECT ALL", "SELECT 1 INTERSECT ALL SELECT 1"),
+        ("EXCEPT ALL", "SELECT 1 UNION SELECT 2 EXCEPT ALL SELECT 1"),
+        ("INTERSECT ALL", "SELECT * FROM (SELECT 1 UNION ALL (SELECT 1 INTERSECT ALL SELECT 1))"),
+        ("EXCEPT ALL", "WITH x AS (SELECT 1 EXCEPT ALL SELECT 1) SELECT * FROM x"),
+        ("EXCEPT ALL", "SELECT 1 WHERE 1 IN (SELECT 1 EXCEPT ALL SELECT 1)"),
+        ("EXCEPT ALL", "EXPLAIN SELECT 1 EXCEPT ALL SELECT 1"),
+        ("TABLESAMPLE", "SELECT count(*) FROM mesh_events TABLESAMPLE BERNOULLI (10)"),
+        ("PREWHERE", "SELECT count(*) FROM mesh_events PREWHERE decision = 'deny'"),
+        (
+            "WITH ROLLUP, WITH CUBE or WITH TOTALS",
+            "SELECT decision, count(*) FROM mesh_events GROUP BY decision WITH ROLLUP",
+        ),
+        ("FOR UPDATE or FOR SHARE", "SELECT * FROM mesh_events FOR UPDATE"),
+        ("CONNECT BY", "SELECT 1 FROM mesh_events START WITH a = 1 CONNECT BY PRIOR a = b"),
+        ("WITH ORDINALITY", "SELECT * FROM generate_series(1, 3) WITH ORDINALITY"),
+        (
+            "IS DISTINCT FROM beside AND or OR without parentheses around it",
+            "SELECT 1 FROM mesh_events WHERE mtls IS DISTINCT FROM true AND decision = 'deny'",
+        ),
+        ("a list of parameters of a function", "SELECT count(0.5)(segment_row) FROM mesh_events"),
+    ] {
+        let error = parse(sql, MAX).unwrap_err();
+        assert_eq!(error.code(), Code::Plan, "{sql}: {error}");
+        assert!(
+            error.to_string().contains(&format!("{clause} is not supported")),
+            "{sql}: {error}"
+        );
+    }
+    for sql in [
+        "SELECT 1 EXCEPT SELECT 1",
+        "SELECT 1 INTERSECT DISTINCT SELECT 1 UNION ALL SELECT 2",
+        "SELECT DISTINCT ON (decision) decision FROM mesh_events ORDER BY decision",
+        "SELECT * EXCLUDE (segment) FROM mesh_events",
+        "SELECT 1 FROM mesh_events WHERE (mtls IS DISTINCT FROM true) AND decision = 'deny'",
+        "SELECT 1 FROM mesh_events WHERE decision = 'deny' AND mtls IS DISTINCT FROM true",
+        "SELECT decision, count(*) FROM mesh_events GROUP BY ROLLUP (decision)",
+        "SELECT count(*) FILTER (WHERE true) FROM mesh_events AS e JOIN mesh_events AS f USING (segment)",
+    ] {
+        assert_eq!(code(sql), None, "{sql}");
+    }
 }
 
 #[test]
