@@ -5,11 +5,13 @@
 //! `read` (the scan), `scans` and `note` (what became of its files), `answer` (batches within
 //! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
 //! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
-//! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables.
+//! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables,
+//! `checked` arithmetic that fails where it would wrap around.
 //! Nothing here writes to an archive.
 
 pub mod answer;
 mod catalog;
+mod checked;
 #[cfg(test)]
 mod dice;
 mod digest;

@@ -1,0 +1,32 @@
+//! Whole numbers that outgrow their type end the query. The engine computes them without looking,
+//! so that a sum past 63 bits comes back negative: an answer that is wrong without a word.
+//!
+//! `+`, `-`, `*` and the sign are planned as functions that look (`arithmetic`), and the engine's
+//! `sum` is replaced by one that adds in 128 bits (`sum`). Division and casts look by themselves.
+
+mod arithmetic;
+mod sum;
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::AggregateUDF;
+
+/// Has arithmetic looked after in plans.
+pub(crate) fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
+    // Behind the engine's own rules: they give both sides of an operator one type.
+    builder.with_analyzer_rule(Arc::new(arithmetic::Checked))
+}
+
+/// Puts a `sum` that looks in the place of the engine's.
+///
+/// # Errors
+/// If the engine takes no more functions, which it always does.
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    state.register_udaf(Arc::new(AggregateUDF::new_from_impl(sum::Sum::default()))).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests;
