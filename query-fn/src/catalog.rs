@@ -21,6 +21,7 @@ use url::Url;
 
 use crate::checked;
 use crate::footers::Readers;
+use crate::functions;
 use crate::read::STORE_URL;
 use crate::request::Limits;
 use crate::scans::Scans;
@@ -56,6 +57,7 @@ impl Shared {
             .with_runtime_env(Arc::clone(&runtime));
         let mut state = checked::plan(builder).build();
         checked::register(&mut state)?;
+        functions::register(&mut state)?;
         Ok(Self { state, runtime })
     }
 

@@ -6,7 +6,7 @@
 //! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
 //! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
 //! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables,
-//! `checked` arithmetic that fails where it would wrap around.
+//! `functions` those of the field, `checked` arithmetic that fails where it would wrap around.
 //! Nothing here writes to an archive.
 
 pub mod answer;
@@ -19,6 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 mod footers;
+mod functions;
 mod meter;
 mod note;
 mod pinned;
