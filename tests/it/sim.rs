@@ -1,7 +1,7 @@
 //! A simulation of functions, sealers and readers over a store with faults. A seed decides the
 //! order of every request and what goes wrong with it, so a seed that fails can be looked at.
 
-mod chance;
+pub(crate) mod chance;
 pub(crate) mod compact;
 mod gate;
 mod oracle;
