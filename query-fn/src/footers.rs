@@ -1,31 +1,45 @@
-//! What is known of Parquet files, kept between queries: footers and page indexes.
+//! What is known of the ends of Parquet files, kept between queries: footers, page indexes, and
+//! the bloom filters that were read.
 //!
 //! A file's name is its digest, so what a fresh query learnt of it stays true. A strict query
 //! trusts no name: it may use only what a strict query learnt of the very version that was
-//! sealed, and where the store keeps no versions it learns each footer again.
+//! sealed, and where the store keeps no versions it learns each end again.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use archive::snapshot::{Mode, Snapshot};
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::{
-    CachedParquetFileReaderFactory, DefaultParquetFileReaderFactory,
-};
-use datafusion::execution::cache::cache_manager::CachedFileMetadataEntry;
+use bytes::Bytes;
+use datafusion::common::HashMap;
+use datafusion::execution::cache::Cache;
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadata};
 use datafusion::execution::cache::default_cache::DefaultCache;
-use object_store::ObjectStore;
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+
+use crate::fetch::Files;
 
 /// What opens the files of one query.
-pub(crate) type Readers = Arc<dyn ParquetFileReaderFactory>;
+pub(crate) type Readers = Arc<Files>;
 
-type Known = DefaultCache<Path, CachedFileMetadataEntry>;
+/// The ends of some files. The least recently used goes first.
+pub(crate) type Known = DefaultCache<Path, CachedFileMetadataEntry>;
 
-/// What is known, by mode. The least recently used goes first.
+/// What is known, by mode.
 pub(crate) struct Footers {
     fresh: Arc<Known>,
     strict: Arc<Known>,
+}
+
+/// What is known of the end of a file.
+pub(crate) struct End {
+    pub(crate) metadata: Arc<ParquetMetaData>,
+    /// Bloom filters that were read, by where they begin.
+    blooms: BTreeMap<u64, Bytes>,
 }
 
 impl Footers {
@@ -48,14 +62,12 @@ impl Footers {
         files_hashed: bool,
         store: &Arc<dyn ObjectStore>,
     ) -> Readers {
-        let store = Arc::clone(store);
         let known = match snapshot.mode {
-            Mode::Fresh => &self.fresh,
-            Mode::Strict if !files_hashed && has_versions(snapshot) => &self.strict,
-            Mode::Strict => return Arc::new(DefaultParquetFileReaderFactory::new(store)),
+            Mode::Fresh => Some(&self.fresh),
+            Mode::Strict if !files_hashed && has_versions(snapshot) => Some(&self.strict),
+            Mode::Strict => None,
         };
-        let known = Arc::clone(known);
-        Arc::new(CachedParquetFileReaderFactory::new(store, known))
+        Files::new(Arc::clone(store), known.map(Arc::clone))
     }
 }
 
@@ -69,4 +81,73 @@ impl fmt::Debug for Footers {
 fn has_versions(snapshot: &Snapshot) -> bool {
     snapshot.files.iter().all(|file| file.entry.version.is_some())
         && snapshot.quarantine.iter().all(|file| file.entry.version.is_some())
+}
+
+impl End {
+    pub(crate) fn new(metadata: Arc<ParquetMetaData>) -> Self {
+        Self { metadata, blooms: BTreeMap::new() }
+    }
+
+    /// The same with its page index.
+    pub(crate) fn with_metadata(&self, metadata: ParquetMetaData) -> Self {
+        Self { metadata: Arc::new(metadata), blooms: self.blooms.clone() }
+    }
+
+    /// The same, with more bloom filters.
+    pub(crate) fn with_blooms(&self, more: impl IntoIterator<Item = (u64, Bytes)>) -> Self {
+        let mut blooms = self.blooms.clone();
+        blooms.extend(more);
+        Self { metadata: Arc::clone(&self.metadata), blooms }
+    }
+
+    /// These bytes, if they are of a bloom filter that was read.
+    pub(crate) fn bytes(&self, range: &Range<u64>) -> Option<Bytes> {
+        let (start, bloom) = self.blooms.range(..=range.start).next_back()?;
+        part(*start, bloom, range)
+    }
+
+    /// What is known of a file of this length.
+    pub(crate) fn of(known: &Known, path: &Path, bytes: u64) -> Option<Arc<Self>> {
+        let entry = known.get(path).filter(|entry| entry.meta.size == bytes)?;
+        let kept = entry.file_metadata.as_any().downcast_ref::<Kept>()?;
+        Some(Arc::clone(&kept.0))
+    }
+
+    /// Keeps what is known of a file.
+    pub(crate) fn keep(self: &Arc<Self>, known: &Known, path: &Path, bytes: u64) {
+        let meta = ObjectMeta {
+            location: path.clone(),
+            last_modified: Default::default(),
+            size: bytes,
+            e_tag: None,
+            version: None,
+        };
+        let kept: Arc<dyn FileMetadata> = Arc::new(Kept(Arc::clone(self)));
+        known.put(path, CachedFileMetadataEntry::new(meta, kept));
+    }
+}
+
+/// These bytes, if they are a part of those that begin at `start`.
+pub(crate) fn part(start: u64, bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {
+    let begin = usize::try_from(range.start.checked_sub(start)?).ok()?;
+    let end = usize::try_from(range.end.checked_sub(start)?).ok()?;
+    (begin <= end && end <= bytes.len()).then(|| bytes.slice(begin..end))
+}
+
+/// An end as the cache wants it.
+struct Kept(Arc<End>);
+
+impl FileMetadata for Kept {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn memory_size(&self) -> usize {
+        let blooms: usize = self.0.blooms.values().map(Bytes::len).sum();
+        self.0.metadata.memory_size() + blooms
+    }
+
+    fn extra_info(&self) -> HashMap<String, String> {
+        HashMap::new()
+    }
 }

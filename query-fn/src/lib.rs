@@ -2,7 +2,7 @@
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
 //! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
-//! `read` (the scan), `scans` and `note` (what became of its files), `answer` (batches within
+//! `read` (the scan), `fetch` (its requests), `scans` and `note` (what became of its files), `answer` (batches within
 //! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
 //! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
 //! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables,
@@ -18,6 +18,7 @@ mod digest;
 pub mod engine;
 pub mod error;
 pub mod explain;
+mod fetch;
 mod footers;
 mod functions;
 mod meter;

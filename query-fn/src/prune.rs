@@ -63,6 +63,14 @@ impl Filters {
     pub fn are_selective(&self) -> bool {
         self.others.iter().any(is_needle)
     }
+
+    /// The columns of a file that there are conditions on, by index.
+    pub(crate) fn columns(&self, file: &Schema) -> Vec<usize> {
+        let named = self.others.iter().flat_map(|filter| filter.column_refs());
+        let columns: BTreeSet<usize> =
+            named.filter_map(|column| file.index_of(&column.name).ok()).collect();
+        columns.into_iter().collect()
+    }
 }
 
 /// Whether an expression can be decided exactly by the date of a file.

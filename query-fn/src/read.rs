@@ -8,6 +8,7 @@ use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -18,6 +19,7 @@ use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 
+use crate::fetch::{Factory, SMALL_FILE_BYTES, Wanted, end_bytes};
 use crate::footers::Readers;
 use crate::prune::IN_LIST_COUNT_MAX;
 
@@ -50,6 +52,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) projection: Option<&'a Vec<usize>>,
     /// How many rows are enough.
     pub(crate) limit: Option<usize>,
+    /// Columns of the files that there are filters on, by index.
+    pub(crate) filters: Vec<usize>,
     /// Whether to filter while decoding.
     pub(crate) selective: bool,
     /// How many parts to read side by side.
@@ -65,15 +69,21 @@ impl Scan<'_> {
         // DataFusion would also fill in columns whose exact bounds are equal; values come from
         // the files, so no other exact bounds are given.
         let with_bounds = files.len() <= FILES_WITH_BOUNDS_MAX;
+        let wanted = Arc::new(self.wanted());
         let parts = files
             .iter()
-            .map(|file| self.part(file, with_bounds))
+            .map(|file| {
+                let mut part = self.part(file, with_bounds)?;
+                let _ = part.extensions.insert_arc(Arc::clone(&wanted));
+                Ok(part)
+            })
             .collect::<Result<Vec<PartitionedFile>>>()?;
         let groups = FileGroup::new(parts).split_files(self.threads.max(1));
+        let factory: Arc<dyn ParquetFileReaderFactory> =
+            Arc::new(Factory(Arc::clone(self.readers)));
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(parquet_options(self.selective))
-            .with_metadata_size_hint(METADATA_BYTES_HINT)
-            .with_parquet_file_reader_factory(Arc::clone(self.readers));
+            .with_parquet_file_reader_factory(factory);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, source.into())
             .with_file_groups(groups)
             .with_statistics(self.statistics(files)?)
@@ -83,9 +93,21 @@ impl Scan<'_> {
         Ok(DataSourceExec::from_data_source(config))
     }
 
+    fn wanted(&self) -> Wanted {
+        let columns = self.schema.file_schema().fields().len();
+        let columns = match self.projection {
+            Some(projection) => projection.iter().copied().filter(|at| *at < columns).collect(),
+            None => (0..columns).collect(),
+        };
+        let filters = self.filters.clone().into();
+        Wanted { columns, filters, is_selective: self.selective }
+    }
+
     fn part(&self, file: &ScanFile<'_>, with_bounds: bool) -> Result<PartitionedFile> {
+        let first_bytes = file.first_bytes();
         let mut part = PartitionedFile::new(file.path, file.bytes)
-            .with_partition_values(file.partition.clone());
+            .with_partition_values(file.partition.clone())
+            .with_metadata_size_hint(usize::try_from(first_bytes).unwrap_or(usize::MAX));
         if let Some(kept) = file.kept_rows {
             part = part.with_extension(ParquetRowSelection::new(selection(file, kept)?));
         } else if with_bounds && let Some((column, min, max)) = &file.bounds {
@@ -120,6 +142,14 @@ impl Scan<'_> {
 }
 
 impl ScanFile<'_> {
+    /// How much of its end is read at first.
+    pub(crate) fn first_bytes(&self) -> u64 {
+        match self.bytes {
+            bytes if bytes <= SMALL_FILE_BYTES => bytes,
+            _ => end_bytes(self.rows),
+        }
+    }
+
     fn rows_that_count(&self) -> u64 {
         match self.kept_rows {
             Some(kept) => kept
@@ -192,10 +222,6 @@ fn parquet_options(selective: bool) -> TableParquetOptions {
     options.global.max_predicate_cache_size = Some(PREDICATE_CACHE_BYTES);
     options
 }
-
-/// Bytes read from the end of a file at first: enough for the metadata of an ingested file of
-/// about a hundred columns, so that one request gets it.
-const METADATA_BYTES_HINT: usize = 128 * 1024;
 
 /// Memory the reader may use, per file, to keep columns it filtered by; its default is 100 MB.
 const PREDICATE_CACHE_BYTES: usize = 16 * 1024 * 1024;

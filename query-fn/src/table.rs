@@ -83,6 +83,7 @@ impl EventsTable {
             schema: &self.schema,
             projection,
             limit,
+            filters: filters.columns(self.schema.file_schema()),
             selective: filters.are_selective(),
             threads: session.config().target_partitions(),
             readers: &self.readers,

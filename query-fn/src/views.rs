@@ -65,6 +65,7 @@ impl QuarantineTable {
             schema: &self.schema,
             projection: None,
             limit: None,
+            filters: Vec::new(),
             selective: false,
             threads: session.config().target_partitions(),
             readers: &self.readers,

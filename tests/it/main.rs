@@ -54,5 +54,6 @@ mod sql_page;
 mod strict;
 mod tamper;
 mod tidy;
+mod trips;
 mod views;
 mod witnesses;

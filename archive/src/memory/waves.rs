@@ -40,6 +40,11 @@ impl Waves {
         Self(Arc::new(Mutex::new(inner)))
     }
 
+    /// How many requests wait for an answer.
+    pub fn wait(&self) -> usize {
+        self.inner().held_back.len()
+    }
+
     /// Answers all that was asked until now, as one wave; `false` if nothing was.
     pub fn answer(&self) -> bool {
         let mut inner = self.inner();

@@ -90,6 +90,15 @@ pub(crate) async fn open(place: &Place) -> Result<Archive, Failure> {
     Ok(Archive::open(&location, &options(&location)?).await?)
 }
 
+/// Names the archive without asking whether it is one, which its first use finds out.
+///
+/// # Errors
+/// If the options do not fit the location.
+pub(crate) fn connect(place: &Place) -> Result<Archive, Failure> {
+    let location = location(place)?;
+    Ok(Archive::connect(&location, &options(&location)?)?)
+}
+
 /// How the archive's store is reached.
 ///
 /// # Errors

@@ -141,7 +141,7 @@ fn is_strict(args: &Query) -> bool {
 /// spills to, if there is one.
 pub(super) async fn open(args: &Query) -> Result<(Engine, Option<SpillFolder>), Failure> {
     let location = super::location(&args.place)?;
-    let archive = super::open(&args.place).await?;
+    let archive = super::connect(&args.place)?;
     let reader = archive.reader();
     let trust = if args.policy.is_none() && !is_strict(args) {
         None

@@ -24,6 +24,16 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
+    /// A unit with these records, each an id and a time.
+    pub(crate) fn of(name: &str, records: impl IntoIterator<Item = (String, String)>) -> Self {
+        let (mut ids, mut text) = (Vec::new(), String::new());
+        for (id, time) in records {
+            text.push_str(&(records::at(&id, &time) + "\n"));
+            ids.push(id);
+        }
+        Self { id: UnitId(Sha256Digest::of(name.as_bytes())), records: ids, text }
+    }
+
     /// A unit with an event at each of these times, and so many rejects.
     pub(crate) fn new(name: &str, times: &[&str], rejects: usize) -> Self {
         let mut records: Vec<String> = (0..times.len()).map(|n| format!("{name}#{n}")).collect();
