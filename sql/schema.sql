@@ -524,3 +524,25 @@ CREATE TABLE mesh_quarantine (
 --     request_id VARCHAR -- Request id, as the mesh passes it on
 --     segment VARCHAR -- Id of the segment this event arrived in, 32 hex digits; with `segment_row` its identity for ever
 --     segment_row BIGINT -- Arrival order in the segment, from 0
+--
+-- query_trail: a row is one query that was asked of this archive: who, what, what was read, what came of it
+--     asked_at TIMESTAMP WITH TIME ZONE -- when the question came
+--     event_date DATE -- UTC date of event_time
+--     who VARCHAR -- who asked; NULL where nobody was authenticated
+--     sql VARCHAR -- the text, which may be cut or redacted; NULL where the request was none
+--     sql_sha256 VARCHAR -- SHA-256 of the text that was sent, whole and unredacted, in hex
+--     question VARCHAR -- name of the stored question, if one was asked for
+--     mode VARCHAR -- fresh, sealed or strict
+--     version BIGINT -- version of the archive that answered
+--     files BIGINT -- files read
+--     bytes BIGINT -- bytes read
+--     rows_returned BIGINT -- rows of the answer
+--     result_digest VARCHAR -- digest of the answer's rows (docs/receipts.md), where one was made
+--     outcome VARCHAR -- ok, or the code of the error
+--     error_code VARCHAR -- the code of the error; NULL where the outcome is ok
+--     elapsed_us BIGINT -- microseconds from question to answer
+--     query_id VARCHAR -- id of the query, as its receipt and the logs have it
+--     transport VARCHAR -- file, stdin, otlp_http, kinesis, firehose, sqs_s3, cwl, url, kafka
+--     transport_ref VARCHAR -- Where in the transport: file name, object, shard
+--     segment VARCHAR -- Id of the segment this event arrived in, 32 hex digits; with `segment_row` its identity for ever
+--     segment_row BIGINT -- Arrival order in the segment, from 0

@@ -155,7 +155,10 @@ fn request(url: &str, body: Bytes) -> Result<HttpRequest, WebError> {
     Ok(request)
 }
 
-/// An AWS service that speaks JSON 1.1, such as KMS.
+const JSON_1_0: &str = "application/x-amz-json-1.0";
+const JSON_1_1: &str = "application/x-amz-json-1.1";
+
+/// An AWS service that speaks JSON, such as KMS or SQS.
 #[derive(Debug, Clone)]
 pub struct Aws {
     web: Web,
@@ -215,7 +218,9 @@ impl Aws {
             request.headers_mut().insert("x-amz-security-token", token);
         }
         let header = |text: &'static str| text.parse().map_err(|_| refused(text.into()));
-        let (kind, target) = (header("application/x-amz-json-1.1")?, header(target)?);
+        // SQS speaks the older version alone, KMS the newer one.
+        let kind = if self.service == "sqs" { JSON_1_0 } else { JSON_1_1 };
+        let (kind, target) = (header(kind)?, header(target)?);
         request.headers_mut().insert("content-type", kind);
         request.headers_mut().insert("x-amz-target", target);
         AwsAuthorizer::new(&credential, self.service, &self.region).authorize(&mut request, None);

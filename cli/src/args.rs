@@ -31,7 +31,7 @@ pub(crate) use quarantine::{
     ListFormat, Quarantine, QuarantineAction, QuarantineList, QuarantineReplay, QuarantineShow,
 };
 pub(crate) use recheck::{ReceiptTo, Recheck, receipt_to};
-pub(crate) use serve::Serve;
+pub(crate) use serve::{Serve, TrailKind, TrailLiterals};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -392,6 +392,22 @@ pub(crate) struct Query {
     /// outside the archive
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Show only what an access policy gives to --as (docs/access.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access: Option<PathBuf>,
+    /// Who asks, as the access policy and the trail name callers
+    #[arg(long = "as", value_name = "CALLER", default_value = "local")]
+    pub(crate) caller: String,
+    /// Whether the query becomes an event, for the view query_trail. required: it fails if its
+    /// entry can not be stored
+    #[arg(long, value_enum, default_value_t = TrailKind::Off, value_name = "HOW")]
+    pub(crate) trail: TrailKind,
+    /// Whether texts and numbers in the SQL stay in the trail
+    #[arg(long, value_enum, default_value_t = TrailLiterals::Keep, value_name = "HOW")]
+    pub(crate) trail_literals: TrailLiterals,
+    /// Send the entry to this SQS queue instead of storing it in the archive
+    #[arg(long, value_name = "URL")]
+    pub(crate) trail_queue: Option<String>,
     #[command(flatten)]
     pub(crate) export: Export,
     #[command(flatten)]

@@ -91,12 +91,14 @@ pub(crate) type Outcome = Result<Exit, Failure>;
 pub(crate) struct Failure {
     exit: Exit,
     message: String,
+    /// Of a query's error.
+    code: Option<&'static str>,
 }
 
 impl Failure {
     /// A failure with a sentence that says what was expected, found, and what to do.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), code: None }
     }
 
     /// A command line that makes no sense.
@@ -107,6 +109,11 @@ impl Failure {
     /// The exit code.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The stable code of a query's error; of all else a word for it.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code.unwrap_or("FAILED")
     }
 
     /// The sentence; empty if there is nothing to say, as when nobody reads any more.
@@ -183,7 +190,7 @@ impl From<QueryError> for Failure {
             Code::Archive => Exit::Storage,
             _ => Exit::Query,
         };
-        Self::new(exit, error.to_string())
+        Self { code: Some(error.code().as_str()), ..Self::new(exit, error.to_string()) }
     }
 }
 

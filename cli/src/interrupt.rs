@@ -27,6 +27,11 @@ impl Interrupt {
         Self { raised }
     }
 
+    /// One that nobody will raise.
+    pub(crate) fn never() -> Self {
+        Self { raised: watch::channel(false).1 }
+    }
+
     /// One that is raised already, or that nobody will raise; for tests.
     #[cfg(test)]
     pub(crate) fn fixed(raised: bool) -> Self {

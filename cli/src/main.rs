@@ -18,6 +18,7 @@ mod query;
 mod replay;
 mod serve;
 mod shell;
+mod trail;
 mod whole;
 mod witness;
 

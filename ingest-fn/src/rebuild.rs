@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 
 use crate::parse::event::Event;
 use crate::parse::fields as f;
-use crate::parse::{consul, envoy, hoop, kubernetes, linkerd, list, ztunnel};
+use crate::parse::{consul, envoy, hoop, kubernetes, linkerd, list, query, ztunnel};
 
 /// A row of `mesh_events`, wherever it is read from. A column is named by its index in
 /// [`COLUMNS`]; one that is NULL, or was not read, has no value.
@@ -166,6 +166,10 @@ fn rule(source_format: &str, row: &impl Columns) -> Option<Rule> {
         }
         linkerd::SOURCE_FORMAT_ACCESS_JSON => {
             let (names, direct) = linkerd::HELD;
+            (named(names, direct), None)
+        }
+        query::SOURCE_FORMAT => {
+            let (names, direct) = query::HELD;
             (named(names, direct), None)
         }
         kubernetes::SOURCE_FORMAT | kubernetes::SOURCE_FORMAT_AKS => {

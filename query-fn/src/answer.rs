@@ -173,11 +173,20 @@ impl Answer {
 
     /// What the answer rests on; final once the last batch was read.
     pub fn receipt(&self) -> Receipt {
-        self.evidence.receipt(Progress {
+        self.evidence.receipt(self.progress())
+    }
+
+    /// The receipt with what an access policy keeps from the caller.
+    pub(crate) fn whole_receipt(&self) -> Receipt {
+        self.evidence.whole_receipt(self.progress())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
             complete: self.state == State::Complete,
             rows_returned: self.rows,
             elapsed_micros: u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
-        })
+        }
     }
 
     /// What was asked, of what, and what came of it; none before the last batch was read, and of

@@ -8,6 +8,7 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, SchemaProvider,
 };
+use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -19,14 +20,16 @@ use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use url::Url;
 
+use crate::access::{Access, AccessPolicy, Grant};
 use crate::checked;
+use crate::error::QueryError;
 use crate::footers::Readers;
 use crate::functions;
 use crate::read::STORE_URL;
 use crate::request::Limits;
 use crate::scans::Scans;
-use crate::table::EventsTable;
-use crate::views::QuarantineTable;
+use crate::table::{self, EventsTable};
+use crate::views::{self, QuarantineTable};
 
 /// Memory and settings that all queries of an engine share.
 pub(crate) struct Shared {
@@ -61,13 +64,27 @@ impl Shared {
         Ok(Self { state, runtime })
     }
 
-    /// A session that knows the tables of a snapshot and nothing else.
+    /// Holds an access policy against the tables and functions there are.
+    ///
+    /// # Errors
+    /// If it does not fit them.
+    pub(crate) fn access(&self, policy: AccessPolicy) -> std::result::Result<Access, QueryError> {
+        let columns = |schema: TableSchema| Arc::clone(schema.table_schema());
+        let tables = [
+            (EVENTS_TABLE, columns(table::schema())),
+            (QUARANTINE_TABLE, columns(views::schema())),
+        ];
+        Access::new(policy, &tables, &self.state)
+    }
+
+    /// A session that knows the tables of a snapshot, as a caller may see them, and nothing else.
     pub(crate) fn session(
         &self,
         snapshot: &Arc<Snapshot>,
         store: Arc<dyn ObjectStore>,
         scans: &Scans,
         readers: &Readers,
+        grant: &Grant,
     ) -> Result<SessionContext> {
         let registry = DefaultObjectStoreRegistry::default();
         let url = Url::parse(STORE_URL).map_err(|e| DataFusionError::External(Box::new(e)))?;
@@ -77,7 +94,7 @@ impl Shared {
             .build_arc()?;
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_runtime_env(runtime)
-            .with_catalog_list(catalogs(snapshot, scans, readers)?)
+            .with_catalog_list(catalogs(snapshot, scans, readers, grant)?)
             .build();
         Ok(SessionContext::new_with_state(state))
     }
@@ -87,12 +104,15 @@ fn catalogs(
     snapshot: &Arc<Snapshot>,
     scans: &Scans,
     readers: &Readers,
+    grant: &Grant,
 ) -> Result<Arc<dyn CatalogProviderList>> {
     let schema = MemorySchemaProvider::new();
     let events = EventsTable::new(Arc::clone(snapshot), scans.clone(), Arc::clone(readers));
-    schema.register_table(EVENTS_TABLE.to_owned(), Arc::new(events))?;
+    let events = grant.restrict(EVENTS_TABLE, Arc::new(events));
+    schema.register_table(EVENTS_TABLE.to_owned(), events)?;
     let quarantine = QuarantineTable::new(Arc::clone(snapshot), scans.clone(), Arc::clone(readers));
-    schema.register_table(QUARANTINE_TABLE.to_owned(), Arc::new(quarantine))?;
+    let quarantine = grant.restrict(QUARANTINE_TABLE, Arc::new(quarantine));
+    schema.register_table(QUARANTINE_TABLE.to_owned(), quarantine)?;
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(SCHEMA, Arc::new(schema))?;
     let catalogs = MemoryCatalogProviderList::new();

@@ -1,13 +1,16 @@
 //! The settings of the query function, read and checked at its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use archive::Archive;
-use host::HostError;
-use host::settings::{is_on, location, policy, read, store_options, wrong};
+use archive::{Archive, StoreOptions};
+use host::lambda::log;
+use host::settings::{is_on, location, policy, read, store_options, text, wrong};
+use host::{HostError, doors};
 use meshledger_query_fn::questions::Questions;
 use meshledger_query_fn::service::{Service, Settings, Transport};
-use meshledger_query_fn::{Engine, Limits};
+use meshledger_query_fn::trail::{Literals, Loss, Queue, Trail};
+use meshledger_query_fn::{AccessPolicy, Engine, Limits};
 
 /// The function.
 pub(crate) struct Function {
@@ -15,6 +18,8 @@ pub(crate) struct Function {
     pub(crate) service: Service,
     /// How answers over HTTP leave.
     pub(crate) transport: Transport,
+    /// Who asks by invoking the function directly.
+    pub(crate) direct_caller: Option<String>,
 }
 
 /// Of the function's memory this part is for what queries hold; the rest is for decoding, for what
@@ -40,6 +45,7 @@ pub(crate) fn read_settings() -> Result<Function, HostError> {
         HostError::Io(std::io::Error::other(format!("the query engine can not be set up: {e}")))
     };
     let engine = Engine::new(reader, limits()?).map_err(defect)?;
+    let engine = guarded(engine)?;
     let questions = Questions::built_in().map_err(defect)?;
     let transport = match is_on("MESHLEDGER_RESPONSE_STREAM")? {
         true => Transport::Streamed,
@@ -54,7 +60,43 @@ pub(crate) fn read_settings() -> Result<Function, HostError> {
         ..usual
     };
     let results = is_on("MESHLEDGER_RESULTS")?.then(|| archive.results());
-    Ok(Function { service: Service::new(engine, questions, results, settings), transport })
+    let direct_caller = doors::setting("MESHLEDGER_DIRECT_CALLER");
+    let service = Service::new(engine, questions, results, settings).trailed(trail(&options)?);
+    Ok(Function { service, transport, direct_caller })
+}
+
+/// The query trail: by way of the queue that `MESHLEDGER_TRAIL_QUEUE` names, unless
+/// `MESHLEDGER_TRAIL` is `off`; where it is `required`, a query without an entry fails.
+fn trail(options: &StoreOptions) -> Result<Option<Trail>, HostError> {
+    let (name, queue) = ("MESHLEDGER_TRAIL", doors::setting("MESHLEDGER_TRAIL_QUEUE"));
+    let loss = match doors::setting(name).as_deref() {
+        Some("off") => return Ok(None),
+        None if queue.is_none() => {
+            log("no MESHLEDGER_TRAIL_QUEUE is set, so queries leave no trail");
+            return Ok(None);
+        }
+        None | Some("best-effort") => Loss::Counted,
+        Some("required") => Loss::Fails,
+        Some(other) => return Err(wrong(name, "off, best-effort or required", other)),
+    };
+    let literals = match doors::setting("MESHLEDGER_TRAIL_LITERALS").as_deref() {
+        None | Some("keep") => Literals::Kept,
+        Some("redact") => Literals::Redacted,
+        Some(other) => return Err(wrong("MESHLEDGER_TRAIL_LITERALS", "keep or redact", other)),
+    };
+    let queue = queue.unwrap_or_default();
+    let intake =
+        Queue::new(&queue, options).map_err(|e| wrong("MESHLEDGER_TRAIL_QUEUE", e, &queue))?;
+    Ok(Some(Trail::new(Arc::new(intake), literals, loss)))
+}
+
+/// The engine with the access policy, if there is one.
+fn guarded(engine: Engine) -> Result<Engine, HostError> {
+    let name = "MESHLEDGER_ACCESS";
+    let Some(policy) = text(name)? else { return Ok(engine) };
+    let wrong = |e: String| wrong(name, e, &policy);
+    let parsed = AccessPolicy::parse(&policy, &doors::secret).map_err(wrong)?;
+    engine.guarded_by(parsed).map_err(|e| wrong(e.to_string()))
 }
 
 fn limits() -> Result<Limits, HostError> {

@@ -14,6 +14,7 @@ use object_store::ObjectStore;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::access::{Access, AccessPolicy, Grant};
 use crate::answer::{Answer, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
@@ -33,6 +34,8 @@ pub struct Engine {
     reader: Reader,
     core: Core,
     latest: Mutex<Latest>,
+    access: Option<Arc<Access>>,
+    caller: Option<String>,
 }
 
 /// The latest snapshots: the next one reads only what the log has gained since.
@@ -80,6 +83,7 @@ struct Source {
     snapshot: Arc<Snapshot>,
     cost: SnapshotCost,
     store: Arc<dyn ObjectStore>,
+    grant: Arc<Grant>,
 }
 
 impl Engine {
@@ -88,7 +92,8 @@ impl Engine {
     /// # Errors
     /// If the folder to spill to can not be used.
     pub fn new(reader: Reader, limits: Limits) -> Result<Self, QueryError> {
-        Ok(Self { reader, core: Core::new(limits)?, latest: Mutex::default() })
+        let core = Core::new(limits)?;
+        Ok(Self { reader, core, latest: Mutex::default(), access: None, caller: None })
     }
 
     /// An engine over the same archive, which trusts the same policy, within other limits.
@@ -96,7 +101,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn limited(&self, limits: Limits) -> Result<Self, QueryError> {
-        Ok(Self::new(self.reader.clone(), limits)?.hashing_files(self.core.hash_files))
+        let mut engine =
+            Self::new(self.reader.clone(), limits)?.hashing_files(self.core.hash_files);
+        engine.access.clone_from(&self.access);
+        engine.caller.clone_from(&self.caller);
+        Ok(engine)
     }
 
     /// The same engine, whose strict queries read each file whole and hash it before they use a
@@ -104,6 +113,22 @@ impl Engine {
     #[must_use]
     pub fn hashing_files(mut self, hash_files: bool) -> Self {
         self.core.hash_files = hash_files;
+        self
+    }
+
+    /// The same engine, which shows each caller what a policy allows.
+    ///
+    /// # Errors
+    /// If the policy does not fit the tables.
+    pub fn guarded_by(mut self, policy: AccessPolicy) -> Result<Self, QueryError> {
+        self.access = Some(Arc::new(self.core.shared.access(policy)?));
+        Ok(self)
+    }
+
+    /// The same engine, for which this caller asks, if a request names no other.
+    #[must_use]
+    pub fn asked_by(mut self, caller: Option<String>) -> Self {
+        self.caller = caller;
         self
     }
 
@@ -123,13 +148,30 @@ impl Engine {
     /// As [`Code`] lists them. No answer is ever cut short: what can not be answered within the
     /// limits is an error, from here or from the answer's batches.
     pub async fn query(&self, request: &Request) -> Result<Answer, QueryError> {
+        self.query_as(request, self.caller.as_deref()).await
+    }
+
+    /// As [`Engine::query`], for a caller.
+    ///
+    /// # Errors
+    /// As [`Engine::query`]; `ACCESS` for what the access policy does not let the caller ask.
+    pub async fn query_as(
+        &self,
+        request: &Request,
+        caller: Option<&str>,
+    ) -> Result<Answer, QueryError> {
         let started = Instant::now();
+        let grant = match &self.access {
+            Some(access) => access.grant(caller)?,
+            None => Arc::new(Grant::everything()),
+        };
+        grant.check_request(request)?;
         let statement = self.core.parse(request)?;
         let snapshot = self.snapshot(request.mode, request.as_of);
         let limit = self.core.limits.time_limit(&request.bounds);
         let (snapshot, cost) = in_time(limit, started, snapshot).await??;
         let store = self.reader.store().reader()?;
-        let source = Source { snapshot, cost, store };
+        let source = Source { snapshot, cost, store, grant };
         self.core.answer(request, statement, source, started).await
     }
 
@@ -202,7 +244,7 @@ impl Core {
         source: Source,
         started: Instant,
     ) -> Result<Answer, QueryError> {
-        let Source { snapshot, cost: snapshot_cost, store } = source;
+        let Source { snapshot, cost: snapshot_cost, store, grant } = source;
         if request.repeatable {
             must_be_signed(&snapshot)?;
         }
@@ -220,9 +262,10 @@ impl Core {
         let readers = self.footers.readers(&snapshot, files_hashed, &store);
         let session = self
             .shared
-            .session(&snapshot, store, &scans, &readers)
+            .session(&snapshot, store, &scans, &readers, &grant)
             .map_err(|e| QueryError::from_engine(&e))?;
-        let planning = physical_plan(session, statement, request.clone());
+        let restricted = grant.is_restricted();
+        let planning = physical_plan(session, statement, request.clone(), grant);
         let Planned { plan, context, is_ordered } =
             in_time(limit, started, on_deep_stack(planning)).await??;
         let asked = match is_ordered {
@@ -230,8 +273,17 @@ impl Core {
             None if request.digested => Asked::Digest,
             None => Asked::Rows,
         };
-        let evidence =
-            Evidence { snapshot, snapshot_cost, scans, meter, plan, files_hashed, explain, asked };
+        let evidence = Evidence {
+            snapshot,
+            snapshot_cost,
+            scans,
+            meter,
+            plan,
+            files_hashed,
+            explain,
+            asked,
+            restricted,
+        };
         let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
         Answer::start(evidence, context, &limits, workers, started, (limit, left))
@@ -289,12 +341,14 @@ async fn physical_plan(
     session: SessionContext,
     statement: Statement,
     request: Request,
+    grant: Arc<Grant>,
 ) -> Result<Planned, QueryError> {
     let planning = |e| QueryError::from_engine(&e);
     sql_views::register(&session, &statement).await.map_err(planning)?;
     let asks_for_order = repeat::asks_for_order(&statement);
     let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
+    grant.check(&logical)?;
     let logical = plan::bind(logical, &request)?;
     let logical = plan::keep_unknown(logical).map_err(planning)?;
     if request.repeatable {

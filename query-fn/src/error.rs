@@ -12,6 +12,8 @@ use thiserror::Error;
 pub enum Code {
     /// Not a query.
     Refused,
+    /// The access policy does not let the caller ask this.
+    Access,
     /// Not SQL.
     Syntax,
     /// SQL that does not fit the tables: unknown column, wrong type, unsupported construct.
@@ -40,8 +42,9 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
+        Self::Access,
         Self::Syntax,
         Self::Plan,
         Self::Parameter,
@@ -60,6 +63,7 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "REFUSED",
+            Self::Access => "ACCESS",
             Self::Syntax => "SYNTAX",
             Self::Plan => "PLAN",
             Self::Parameter => "PARAMETER",

@@ -2,13 +2,15 @@
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
 //! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
-//! `read` (the scan), `fetch` (its requests), `scans` and `note` (what became of its files), `answer` (batches within
-//! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
-//! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
-//! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables,
-//! `functions` those of the field, `checked` arithmetic that fails where it would wrap around.
+//! `read` (the scan), `fetch` (its requests), `access` (who may see what of it), `scans` and `note`
+//! (what became of its files), `answer` (batches within limits), `rows` (batches as text), `receipt`
+//! (what the answer rests on), `explain` (why each file was read or not). `repeat` makes plans whose
+//! answers can be had again, `digest` and `statement` say what such an answer was, `recheck` asks
+//! again. `sql_views` are texts in place of tables, `functions` those of the field, `checked`
+//! arithmetic that fails where it would wrap around. `trail` tells the archive who asked what.
 //! Nothing here writes to an archive.
 
+mod access;
 pub mod answer;
 mod catalog;
 mod checked;
@@ -38,9 +40,11 @@ pub mod service;
 pub mod sql_views;
 pub mod statement;
 mod table;
+pub mod trail;
 mod views;
 mod workers;
 
+pub use access::AccessPolicy;
 pub use answer::Answer;
 pub use digest::Digested;
 pub use engine::Engine;

@@ -29,7 +29,10 @@ async fn answer(function: Arc<Function>, invocation: Invocation) -> Outcome {
     let now_micros = doors::now_micros().map_err(host)?;
     // Names the result, so it must not be guessed.
     let id = doors::new_name().map_err(host)?;
-    let call = Call { time_left, now_micros, id };
+    // Whoever invokes the function directly is known to AWS, but AWS does not tell the function.
+    let caller = function.direct_caller.clone();
+    let lost_before = function.service.trail_lost();
+    let call = Call { time_left, now_micros, id, caller };
     let reply = function.service.answer(event.get().as_bytes(), call).await;
     let (status, bytes) = match &reply {
         Reply::Payload(json) => (200, json.len()),
@@ -41,8 +44,11 @@ async fn answer(function: Arc<Function>, invocation: Invocation) -> Outcome {
         Metric::milliseconds("DurationMillis", took),
         Metric::bytes("AnswerBytes", u64::try_from(bytes).unwrap_or(u64::MAX)),
         Metric::count("Failed", u64::from(status >= 500)),
+        Metric::count("TrailLost", function.service.trail_lost().saturating_sub(lost_before)),
     ];
-    let details = [("request_id", json!(request_id)), ("status", json!(status))];
+    let mut details = vec![("request_id", json!(request_id)), ("status", json!(status))];
+    let trouble = function.service.trail_trouble();
+    details.extend(trouble.map(|why| ("trail_trouble", json!(why))));
     lambda::log(&embedded(now_micros, &[("Function", "query")], &metrics, &details));
     match reply {
         Reply::Payload(json) => Ok(lambda::Reply::Json(json.into())),

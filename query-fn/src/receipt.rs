@@ -5,7 +5,8 @@ use std::sync::Arc;
 use archive::SealedThrough;
 use archive::snapshot::{Mode, Snapshot};
 use datafusion::physical_plan::ExecutionPlan;
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 
 use crate::explain::Pruning;
 use crate::meter::Meter;
@@ -15,6 +16,7 @@ use crate::scans::Scans;
 
 /// What an answer rests on and what it cost. Bytes and requests are counted at the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(remote = "Self")]
 pub struct Receipt {
     /// Whether the answer was read to its end; if not, the numbers are those so far.
     pub complete: bool,
@@ -71,6 +73,69 @@ pub struct Receipt {
     /// Why each file was read or not, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pruning: Option<Pruning>,
+    /// Whether an access policy kept something from the caller. What would tell of it is 0 or
+    /// empty then, and left out of the JSON.
+    pub restricted: bool,
+}
+
+/// What a caller is told from whom something is kept. What is new in a receipt is kept from them
+/// until somebody has thought about what it tells.
+const TOLD_ALWAYS: [&str; 8] = [
+    "complete",
+    "version",
+    "table_id",
+    "mode",
+    "sealed_through",
+    "files_hashed",
+    "rows_returned",
+    "elapsed_micros",
+];
+
+impl Serialize for Receipt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !self.restricted {
+            return Self::serialize(self, serializer);
+        }
+        let mut told =
+            Self::serialize(self, serde_json::value::Serializer).map_err(S::Error::custom)?;
+        if let Some(members) = told.as_object_mut() {
+            members.retain(|name, _| name == "restricted" || TOLD_ALWAYS.contains(&name.as_str()));
+        }
+        told.serialize(serializer)
+    }
+}
+
+impl Receipt {
+    /// Without what tells of rows that the caller may not see.
+    fn restrict(self) -> Self {
+        Self {
+            sealed_through: self.sealed_through.map(|through| SealedThrough {
+                unsealed_commits_ignored: 0,
+                unsealed_manifests_ignored: 0,
+                ..through
+            }),
+            unsealed_manifests: 0,
+            unsealed_rows: 0,
+            unreadable_manifests: Vec::new(),
+            files_total: 0,
+            files_read: 0,
+            files_pruned_partition: 0,
+            files_pruned_statistics: 0,
+            files_skipped: 0,
+            row_groups_pruned_statistics: 0,
+            row_groups_pruned_bloom: 0,
+            row_groups_read: 0,
+            rows_pruned_page_index: 0,
+            rows_scanned: 0,
+            pruning: None,
+            bytes_read: 0,
+            requests: 0,
+            snapshot_requests: 0,
+            snapshot_bytes_read: 0,
+            restricted: true,
+            ..self
+        }
+    }
 }
 
 /// Requests and bytes of loading a snapshot.
@@ -91,6 +156,8 @@ pub(crate) struct Evidence {
     /// Whether it says why each file was read or not.
     pub(crate) explain: bool,
     pub(crate) asked: Asked,
+    /// Whether something is kept from the caller.
+    pub(crate) restricted: bool,
 }
 
 /// What was asked, as far as the answer has to know it.
@@ -112,7 +179,14 @@ pub(crate) struct Progress {
 }
 
 impl Evidence {
+    /// The receipt for the caller.
     pub(crate) fn receipt(&self, progress: Progress) -> Receipt {
+        let receipt = self.whole_receipt(progress);
+        if self.restricted { receipt.restrict() } else { receipt }
+    }
+
+    /// The receipt with everything that was counted, which is not for the caller.
+    pub(crate) fn whole_receipt(&self, progress: Progress) -> Receipt {
         let work = self.scans.work();
         let count = |verdict| self.scans.count(verdict);
         let kept = count(Verdict::Kept);
@@ -147,6 +221,7 @@ impl Evidence {
             snapshot_bytes_read: self.snapshot_cost.bytes,
             elapsed_micros: progress.elapsed_micros,
             pruning: self.explain.then(|| Pruning::of(&self.scans, &self.snapshot, &self.meter)),
+            restricted: self.restricted,
         }
     }
 }

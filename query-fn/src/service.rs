@@ -17,9 +17,10 @@ mod reply;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use archive::Results;
+use common::Sha256Digest;
 
 use self::ask::Ask;
 use self::deliver::{Done, Outlet};
@@ -30,11 +31,14 @@ pub use self::failure::{Failure, status};
 use self::reply::Way;
 pub use self::reply::{HttpAnswer, Reply};
 use crate::answer::out_of_time;
+use crate::digest::Digested;
 use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::questions::Questions;
+use crate::receipt::Receipt;
 use crate::request::{Bounds, Request, TimeLimit};
 use crate::statement::About;
+use crate::trail::{Asked, Entry, Trail};
 
 /// The query function of one archive. It may answer many at once.
 pub struct Service {
@@ -42,6 +46,7 @@ pub struct Service {
     questions: Questions,
     results: Option<Results>,
     settings: Settings,
+    trail: Option<Trail>,
 }
 
 /// How answers leave.
@@ -88,6 +93,9 @@ pub struct Call {
     /// Names the result, if there is one: of `A-Z a-z 0-9 _ -`, at most 128; never the same for
     /// two calls, and hard to guess.
     pub id: String,
+    /// Who asks, if the host knows. A request that came through a gateway is of whom that names,
+    /// and of nobody else.
+    pub caller: Option<String>,
 }
 
 impl Service {
@@ -99,7 +107,25 @@ impl Service {
         settings: Settings,
     ) -> Self {
         let url_lasts = settings.url_lasts.min(URL_LASTS_MAX);
-        Self { engine, questions, results, settings: Settings { url_lasts, ..settings } }
+        let settings = Settings { url_lasts, ..settings };
+        Self { engine, questions, results, settings, trail: None }
+    }
+
+    /// The same function, which tells a trail of each query.
+    #[must_use]
+    pub fn trailed(mut self, trail: Option<Trail>) -> Self {
+        self.trail = trail;
+        self
+    }
+
+    /// Why the last entry of the trail was lost; told once.
+    pub fn trail_trouble(&self) -> Option<String> {
+        self.trail.as_ref().and_then(Trail::trouble)
+    }
+
+    /// Entries of the trail that were lost since the function began.
+    pub fn trail_lost(&self) -> u64 {
+        self.trail.as_ref().map_or(0, Trail::lost)
     }
 
     /// The engine that answers.
@@ -114,6 +140,7 @@ impl Service {
             Ok(Event::Direct(bytes)) => Reply::of(self.ask(bytes, &call, Way::Direct).await),
             Ok(Event::Http(request)) => {
                 let way = self.way();
+                let call = Call { caller: request.caller.clone(), ..call };
                 Reply::Http(HttpAnswer::of(
                     self.over_http(&HttpRequest::of(&request), &call, way).await,
                 ))
@@ -145,13 +172,65 @@ impl Service {
     }
 
     async fn ask(&self, bytes: &[u8], call: &Call, way: Way) -> Result<Done, Failure> {
-        let ask = Ask::parse(bytes, &self.questions)?;
+        let started = Instant::now();
+        let ask = Ask::parse(bytes, &self.questions);
+        let mut read = None;
+        let answered = match &ask {
+            Ok(ask) => self.asked(ask, call, way, &mut read).await,
+            Err(refused) => Err(refused.clone()),
+        };
+        // Before the first byte of the answer is given away.
+        self.tell((started, call), ask.ok().as_ref(), read.as_ref(), &answered).await?;
+        answered
+    }
+
+    /// Puts an entry on the trail, if there is one.
+    async fn tell(
+        &self,
+        (started, call): (Instant, &Call),
+        ask: Option<&Ask>,
+        read: Option<&(Receipt, Option<Digested>)>,
+        answered: &Result<Done, Failure>,
+    ) -> Result<(), Failure> {
+        let Some(trail) = &self.trail else { return Ok(()) };
+        let elapsed = started.elapsed();
+        // The call's own name is that of its result, which is for who asked.
+        let id = Sha256Digest::of(call.id.as_bytes()).to_hex();
+        let question = ask.and_then(|ask| ask.question.as_deref());
+        let digest = read.and_then(|(_, digest)| digest.map(|digest| digest.root.to_hex()));
+        let entry = Entry {
+            id: &id,
+            time_micros: call.now_micros,
+            who: call.caller.as_deref(),
+            asked: ask.map(|ask| Asked { request: &ask.request, question }),
+            receipt: read.map(|(receipt, _)| receipt),
+            result_digest: digest.as_deref(),
+            outcome: answered.as_ref().err().map_or("ok", |failure| failure.code),
+            elapsed_micros: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        };
+        let left = call.time_left.saturating_sub(elapsed);
+        let left = left.saturating_sub(margin(call.time_left) / 4).min(TRAIL_TIME_MAX);
+        let told = match tokio::time::timeout(left, trail.put(&entry)).await {
+            Ok(told) => told,
+            Err(_) => trail.lose(&format!("no answer within {} s", left.as_secs_f64())),
+        };
+        told.map_err(|why| Failure::trail(&why))
+    }
+
+    async fn asked(
+        &self,
+        ask: &Ask,
+        call: &Call,
+        way: Way,
+        read: &mut Option<(Receipt, Option<Digested>)>,
+    ) -> Result<Done, Failure> {
         let margin = margin(call.time_left);
         let left = call.time_left.saturating_sub(margin);
-        let mut outlet = Outlet::new(self, &ask, call, way)?;
+        let mut outlet = Outlet::new(self, ask, call, way)?;
         let bounds = Bounds { deadline: Some(left), ..ask.request.bounds };
-        let request = Request { bounds, ..ask.request.clone() };
-        let run = self.run(&request, &ask, call.now_micros, &mut outlet);
+        let digested = self.trail.is_some();
+        let request = Request { bounds, digested, ..ask.request.clone() };
+        let run = self.run((&request, call), ask, &mut outlet, read);
         let ended = tokio::time::timeout(left, run).await;
         let failure = match ended {
             Ok(Ok(done)) => return Ok(done),
@@ -167,12 +246,12 @@ impl Service {
 
     async fn run(
         &self,
-        request: &Request,
+        (request, call): (&Request, &Call),
         ask: &Ask,
-        now_micros: i64,
         outlet: &mut Outlet<'_>,
+        read: &mut Option<(Receipt, Option<Digested>)>,
     ) -> Result<Done, Failure> {
-        let mut answer = self.engine.query(request).await?;
+        let mut answer = self.engine.query_as(request, call.caller.as_deref()).await?;
         let written = async {
             let buffer = Arc::clone(outlet.buffer());
             let mut encoder = Encoder::new(ask.format, &answer.schema(), buffer)?;
@@ -181,13 +260,16 @@ impl Service {
                 outlet.drain().await?;
             }
             let receipt = answer.receipt();
-            let about = About { now_micros, question: ask.question.clone(), export: None };
+            let about =
+                About { now_micros: call.now_micros, question: ask.question.clone(), export: None };
             let statement = answer.statement(about).map(Box::new);
             encoder.finish(&receipt, statement.as_deref())?;
             outlet.drain().await?;
             Ok::<_, QueryError>((receipt, statement))
         };
-        match written.await {
+        let written = written.await;
+        *read = Some((answer.whole_receipt(), answer.digest()));
+        match written {
             Ok((receipt, statement)) => outlet.end(receipt, statement).await,
             Err(error) => Err(Failure::from(error).with(answer.receipt())),
         }
@@ -198,6 +280,9 @@ impl Service {
 fn margin(time_left: Duration) -> Duration {
     MARGIN_MIN.max(time_left / 20)
 }
+
+/// Longest time for an entry of the trail: a queue answers in milliseconds.
+const TRAIL_TIME_MAX: Duration = Duration::from_secs(5);
 
 const MARGIN_MIN: Duration = Duration::from_millis(500);
 

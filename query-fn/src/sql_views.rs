@@ -39,6 +39,7 @@ pub const VIEWS: &[View] = views![
     "mesh_tls_failures",
     "mesh_would_be_denials",
     "mesh_security_events",
+    "query_trail",
 ];
 
 impl View {

@@ -33,13 +33,15 @@ pub(crate) struct EventsTable {
     readers: Readers,
 }
 
+/// Columns of the table.
+pub(crate) fn schema() -> TableSchema {
+    let date = Arc::new(Field::new(EVENT_DATE, DataType::Date32, false));
+    TableSchema::builder(view_schema(&file_schema())).with_table_partition_cols(vec![date]).build()
+}
+
 impl EventsTable {
     pub(crate) fn new(snapshot: Arc<Snapshot>, scans: Scans, readers: Readers) -> Self {
-        let date = Arc::new(Field::new(EVENT_DATE, DataType::Date32, false));
-        let schema = TableSchema::builder(view_schema(&file_schema()))
-            .with_table_partition_cols(vec![date])
-            .build();
-        Self { snapshot, schema, scans, readers }
+        Self { snapshot, schema: schema(), scans, readers }
     }
 
     /// What becomes of each file, and, if somebody wants to know, why.

@@ -33,10 +33,14 @@ pub(crate) struct QuarantineTable {
     readers: Readers,
 }
 
+/// Columns of the table.
+pub(crate) fn schema() -> TableSchema {
+    TableSchema::from(view_schema(&quarantine_schema()))
+}
+
 impl QuarantineTable {
     pub(crate) fn new(snapshot: Arc<Snapshot>, scans: Scans, readers: Readers) -> Self {
-        let schema = TableSchema::from(view_schema(&quarantine_schema()));
-        Self { snapshot, schema, scans, readers }
+        Self { snapshot, schema: schema(), scans, readers }
     }
 
     /// Scans a file of which only some units count: all columns, then a filter, then those wanted.

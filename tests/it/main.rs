@@ -40,6 +40,7 @@ mod proofs;
 mod quarantine;
 mod query_api;
 mod query_forms;
+mod query_trail;
 mod questions;
 mod real_envoy;
 mod receipts;

@@ -35,6 +35,7 @@ fn role(name: &str) -> String {
         ("work_bucket", "audit"),
         ("work_prefix", "mesh.work/"),
         ("landing_bucket", "landing"),
+        ("trail_queue_arn", "arn:aws:sqs:us-east-1:111122223333:trail"),
     ] {
         text = text.replace(&format!("${{{word}}}"), value);
     }

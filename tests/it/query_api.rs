@@ -49,7 +49,8 @@ fn service(archive: &Archive, settings: Settings) -> Service {
 }
 
 async fn ask(service: &Service, id: &str, request: Value) -> Value {
-    let call = Call { time_left: HOUR, now_micros: 1_793_577_600_000_000, id: id.to_owned() };
+    let (time_left, id) = (HOUR, id.to_owned());
+    let call = Call { time_left, now_micros: 1_793_577_600_000_000, id, caller: None };
     match service.answer(request.to_string().as_bytes(), call).await {
         Reply::Payload(bytes) => serde_json::from_slice(&bytes).unwrap(),
         other => panic!("{request}: {other:?}"),

@@ -47,6 +47,7 @@ impl Desk {
             time_left: Duration::from_secs(300),
             now_micros: 1_793_577_600_000_000,
             id: "test".to_owned(),
+            caller: None,
         };
         let body = request.to_string();
         let asked = self.service.answer(body.as_bytes(), call);

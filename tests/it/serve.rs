@@ -362,7 +362,8 @@ fn an_address_that_is_taken_is_said() {
 #[test]
 fn a_server_makes_the_archive_and_what_is_sent_can_be_asked_for_at_once() {
     let laptop = Laptop::empty();
-    let server = Server::start(&laptop, &[]);
+    // Questions would be events too.
+    let server = Server::start(&laptop, &["--trail", "off"]);
     let began = Instant::now();
     let sent = server.send("POST /v1/records", &[], &lines("r", 50));
     assert_eq!((sent.status, sent.json()), (200, json!({"accepted": 50, "quarantined": 0})));

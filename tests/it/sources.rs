@@ -72,3 +72,8 @@ fn kubernetes() {
 fn hoop() {
     check("hoop");
 }
+
+#[test]
+fn query_trail() {
+    check("query_trail");
+}

@@ -330,6 +330,11 @@ impl Queue {
         format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{}", self.name)
     }
 
+    /// Its URL, as it is reached by a port of loopback.
+    pub fn url(&self, port: u16) -> String {
+        format!("http://127.0.0.1:{port}/{ACCOUNT}/{}", self.name)
+    }
+
     /// Sends a message; with a group and an id to know it by, if the queue keeps an order.
     #[track_caller]
     pub fn send(&self, body: &str, group: Option<(&str, &str)>) -> String {

@@ -1,8 +1,10 @@
 //! What a user of `serve` types.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use ingest_fn::http::auth::Doorkeeper;
 use ingest_fn::redact::Rules;
 
 use super::{Key, Place, Policy, redaction};
@@ -29,7 +31,8 @@ archive, and can be asked for at once; the same body again adds nothing, and an 
 makes two bodies the same. SIGTERM or Ctrl-C ends it when everything in hand is archived. Where
 there is no archive yet, one is made.
 
-There is no TLS and no authentication: on a network, put a proxy before it that has both.")]
+There is no TLS, and no authentication but that of --callers, for questions: on a network, put a
+proxy before it that has both.")]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -42,6 +45,20 @@ pub(crate) struct Serve {
     /// Credentials to take out of records: default, none, or a file of rules (docs/redaction.md)
     #[arg(long, value_name = "RULES", default_value = "default", value_parser = redaction)]
     pub(crate) redaction: Rules,
+    /// Who may see what of the answers: an access policy (docs/access.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access: Option<PathBuf>,
+    /// Who may ask, by a secret in `Authorization: Bearer`: NAME=SHA256 of the secret, comma
+    /// between several. They ask as secret:NAME; without this option everybody asks as local
+    #[arg(long, value_name = "NAME=SHA256", value_parser = Doorkeeper::parse)]
+    pub(crate) callers: Option<Doorkeeper>,
+    /// Whether questions become events of the archive, for the view query_trail; required: a
+    /// question whose entry can not be stored is not answered
+    #[arg(long, value_enum, default_value_t = TrailKind::BestEffort, value_name = "HOW")]
+    pub(crate) trail: TrailKind,
+    /// Whether texts and numbers in questions stay in the trail
+    #[arg(long, value_enum, default_value_t = TrailLiterals::Keep, value_name = "HOW")]
+    pub(crate) trail_literals: TrailLiterals,
     /// How often to seal, and once at the end; 0 leaves sealing to others
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) seal_every_seconds: u64,
@@ -61,4 +78,24 @@ pub(crate) struct Serve {
         value_parser = clap::value_parser!(u64).range(..=10_000)
     )]
     pub(crate) batch_milliseconds: u64,
+}
+
+/// Whether there is a query trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrailKind {
+    /// None
+    Off,
+    /// A question is answered, and its entry follows
+    BestEffort,
+    /// A question is answered once its entry is stored
+    Required,
+}
+
+/// What of a question's SQL is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrailLiterals {
+    /// All of it
+    Keep,
+    /// No values: each becomes a question mark
+    Redact,
 }

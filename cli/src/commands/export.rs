@@ -5,12 +5,13 @@ use query_fn::Answer;
 use query_fn::rows::Format;
 use query_fn::statement::{StatedExport, StatedProofs};
 
-use super::query::{form, open, prepare, shown, write_receipt, write_statement};
+use super::query::{Opened, form, open, prepare, scribe, shown, write_receipt, write_statement};
 use crate::args::{ExportPlace, Query, QueryFormat};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::export::{Events, Target, Written, write_proofs, write_rows};
 use crate::interrupt::Interrupt;
 use crate::output::{self, bytes, counted, printable};
+use crate::trail::Asking;
 
 /// Runs the command. Nothing is under its name before all of it is there: proofs first, then the
 /// rows, then the receipt.
@@ -25,8 +26,14 @@ pub(super) async fn run(args: Query, mut interrupt: Interrupt) -> Outcome {
              forms as --format",
         )
     })?;
-    let request = prepare(&args)?;
-    let (engine, _spill) = open(&args).await?;
+    if args.access.is_some() && args.export.proofs.is_some() {
+        return Err(Failure::usage(
+            "--proofs with --access: a proof holds the whole event; expected one of the two",
+        ));
+    }
+    let (request, asked) = (prepare(&args)?, Asking::now()?);
+    let Opened { archive, engine, spill: _spill } = open(&args).await?;
+    let scribe = scribe(&args, &archive)?;
     let mut targets = Targets::begin(&args, &place).await?;
     let written = async {
         let mut answer = engine.query(&request).await?;
@@ -37,7 +44,16 @@ pub(super) async fn run(args: Query, mut interrupt: Interrupt) -> Outcome {
         written = written => written,
         () = interrupt.wait() => Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
-    let (answer, events) = match written {
+    // What could not be told of, where it has to be, gets no name.
+    let told = match &scribe {
+        Some(scribe) => {
+            let question = args.question.as_deref();
+            let answered = written.as_ref().map(|(answer, _)| answer);
+            scribe.tell((&request, question), asked, answered).await
+        }
+        None => Ok(()),
+    };
+    let (answer, events) = match told.and(written) {
         Ok(written) => written,
         Err(error) => {
             targets.abort().await;

@@ -13,7 +13,7 @@ use maintain_fn::handler::Asks;
 use maintain_fn::{Maintainer, SealOptions};
 use query_fn::questions::Questions;
 use query_fn::service::{Reply, Service, Settings, Transport};
-use query_fn::{Engine, Limits};
+use query_fn::{AccessPolicy, Engine, Limits};
 
 use crate::args::{Function, Invoke};
 use crate::exit::{Exit, Failure, Outcome};
@@ -64,8 +64,9 @@ async fn query(archive: &Archive, args: &Invoke, event: &str) -> Outcome {
     let location = super::location(&args.place)?;
     let table_id = archive.table_id().await?;
     let trust = key::trust(args.policy.file.as_deref(), &location, Some(table_id))?;
-    let service = query_service(archive, trust.as_ref(), Transport::Buffered)?;
-    let call = ask::call(Duration::from_secs(args.timeout_seconds))?;
+    let service = query_service(archive, trust.as_ref(), Transport::Buffered, None)?;
+    let time = Duration::from_secs(args.timeout_seconds);
+    let call = ask::call(time, Some("local".to_owned()))?;
     let payload = match service.answer(event.as_bytes(), call).await {
         Reply::Payload(payload) => payload,
         Reply::Http(answer) => answer.into_gateway_payload(),
@@ -103,12 +104,16 @@ pub(crate) fn query_service(
     archive: &Archive,
     trust: Option<&Trust>,
     transport: Transport,
+    access: Option<AccessPolicy>,
 ) -> Result<Service, Failure> {
     let reader = match trust {
         Some(trust) => archive.reader().trusting(trust.policy.clone()),
         None => archive.reader(),
     };
-    let engine = Engine::new(reader, Limits::default())?;
+    let mut engine = Engine::new(reader, Limits::default())?;
+    if let Some(policy) = access {
+        engine = engine.guarded_by(policy)?;
+    }
     let settings = Settings { transport, ..Settings::default() };
     Ok(Service::new(engine, Questions::built_in()?, Some(archive.results()), settings))
 }

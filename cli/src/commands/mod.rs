@@ -16,11 +16,15 @@ mod serve;
 pub(crate) mod verify;
 mod witness;
 
+use std::path::Path;
+
 use archive::{Archive, Location, StoreOptions};
+use query_fn::AccessPolicy;
 
 use crate::args::{Command, Place};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::interrupt::Interrupt;
+use crate::output::printable;
 use host::doors;
 
 /// Runs one command.
@@ -79,6 +83,19 @@ pub(crate) fn location(place: &Place) -> Result<Location, Failure> {
         Some(locks) => location.with_locks(&locks)?,
         None => location,
     })
+}
+
+/// The access policy in a file, if one is named.
+///
+/// # Errors
+/// If it can not be read, or makes no sense.
+pub(crate) fn access(file: Option<&Path>) -> Result<Option<AccessPolicy>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    let name = printable(&file.to_string_lossy(), false);
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Failure::new(Exit::Input, format!("{name}: {}", crate::input::reason(&e))))?;
+    let policy = AccessPolicy::parse(&text, &doors::secret);
+    policy.map(Some).map_err(|e| Failure::usage(format!("{name}: expected {e}")))
 }
 
 /// Opens the archive that the options or the environment name.

@@ -4,22 +4,23 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use archive::Mode;
+use archive::{Archive, Mode};
+use host::doors;
 use query_fn::rows::{Destination, Format};
 use query_fn::statement::StatedExport;
 use query_fn::{About, Answer, Engine, Receipt, Request};
 use tokio::runtime::Handle;
 
 use super::export;
-use crate::args::{Query, QueryFormat, ReceiptFormat, ReceiptTo, Strict};
+use crate::args::{Query, QueryFormat, ReceiptFormat, ReceiptTo, Strict, TrailKind};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::key;
 use crate::output::{self, printable};
 use crate::query::{self, SpillFolder};
 use crate::shell;
+use crate::trail::{self, Asking, Scribe};
 use crate::whole;
-use host::doors;
 
 /// Longest SQL text read from a file or standard input; the engine refuses far shorter ones.
 const SQL_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -59,15 +60,19 @@ async fn interactive(args: Query) -> Outcome {
         let name = printable(name, false);
         return Err(Failure::usage(format!("--param {name}: a parameter needs SQL or --question")));
     }
-    let (engine, _spill) = open(&args).await?;
+    if args.trail != TrailKind::Off {
+        return Err(Failure::usage("--trail needs SQL or --question"));
+    }
+    let Opened { engine, spill: _spill, .. } = open(&args).await?;
     let (runtime, mode) = (Handle::current(), mode(&args));
     let shell = tokio::task::spawn_blocking(move || shell::run(runtime, engine, mode));
     shell.await.unwrap_or_else(|e| Err(Failure::new(Exit::Query, format!("a defect: {e}"))))
 }
 
 async fn once(args: Query) -> Outcome {
-    let request = prepare(&args)?;
-    let (engine, _spill) = open(&args).await?;
+    let (request, asked) = (prepare(&args)?, Asking::now()?);
+    let Opened { archive, engine, spill: _spill } = open(&args).await?;
+    let scribe = scribe(&args, &archive)?;
     let format = form(args.format.unwrap_or(QueryFormat::Table));
     if matches!(format, Format::Arrow | Format::Parquet) && output::stdout_is_terminal() {
         return Err(Failure::usage("this form is no text; send it to a file (--out) or a program"));
@@ -75,7 +80,12 @@ async fn once(args: Query) -> Outcome {
     let destination =
         if output::stdout_is_terminal() { Destination::Terminal } else { Destination::Program };
     let mut out = output::stdout();
-    let answer = query::answered(&engine, &request, format, destination, &mut out).await?;
+    let answered = query::answered(&engine, &request, format, destination, &mut out).await;
+    if let Some(scribe) = &scribe {
+        let question = args.question.as_deref();
+        scribe.tell((&request, question), asked, answered.as_ref()).await?;
+    }
+    let answer = answered?;
     write_receipt(&answer.receipt(), shown(&args), &mut out)?;
     write_statement(&args, &answer, None)?;
     Ok(Exit::Ok)
@@ -87,7 +97,23 @@ pub(super) fn prepare(args: &Query) -> Result<Request, Failure> {
     if let Some(path) = path {
         whole::must_be_free(path)?;
     }
-    Ok(Request { repeatable: path.is_some(), ..request(args)? })
+    let digested = args.trail != TrailKind::Off;
+    Ok(Request { repeatable: path.is_some(), digested, ..request(args)? })
+}
+
+/// Who tells of the query, if it is to be told of.
+pub(super) fn scribe(args: &Query, archive: &Archive) -> Result<Option<Scribe>, Failure> {
+    trail::settings(args.trail, args.trail_literals)
+        .map(|how| Scribe::new(archive, args.trail_queue.as_deref(), how, &args.caller))
+        .transpose()
+}
+
+/// An archive, and what answers from it.
+pub(super) struct Opened {
+    pub(super) archive: Archive,
+    pub(super) engine: Engine,
+    /// The folder that it spills to, if there is one; dropped, it is removed.
+    pub(super) spill: Option<SpillFolder>,
 }
 
 /// The form of rows that a format stands for.
@@ -137,9 +163,8 @@ fn is_strict(args: &Query) -> bool {
     args.strict.is_some() || statement_path(args).is_some()
 }
 
-/// Opens the archive, and an engine that trusts whom the policy names; with the folder that it
-/// spills to, if there is one.
-pub(super) async fn open(args: &Query) -> Result<(Engine, Option<SpillFolder>), Failure> {
+/// Opens the archive, and an engine that trusts whom the policy names.
+pub(super) async fn open(args: &Query) -> Result<Opened, Failure> {
     let location = super::location(&args.place)?;
     let archive = super::connect(&args.place)?;
     let reader = archive.reader();
@@ -157,8 +182,13 @@ pub(super) async fn open(args: &Query) -> Result<(Engine, Option<SpillFolder>), 
     if args.export.out.is_some() && args.limits.time_seconds.is_none() {
         limits.time = query::UNATTENDED_TIME;
     }
-    let engine = Engine::new(reader, limits)?;
-    Ok((engine.hashing_files(args.strict == Some(Strict::Full)), spill))
+    let engine = Engine::new(reader, limits)?.hashing_files(args.strict == Some(Strict::Full));
+    let engine = engine.asked_by(Some(args.caller.clone()));
+    let engine = match super::access(args.access.as_deref())? {
+        Some(policy) => engine.guarded_by(policy)?,
+        None => engine,
+    };
+    Ok(Opened { archive, engine, spill })
 }
 
 fn mode(args: &Query) -> Mode {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use archive::{Archive, Location};
+use ingest_fn::http::auth::Doorkeeper;
 use ingest_fn::pipeline::SourceConfig;
 use query_fn::service::Transport;
 use tokio::net::TcpListener;
@@ -18,6 +19,7 @@ use crate::serve::{self, Settings};
 /// Runs the command.
 pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     let location = super::location(&args.place)?;
+    let access = super::access(args.access.as_deref())?;
     let listener = TcpListener::bind(args.listen).await.map_err(|e| {
         let listen = args.listen;
         Failure::usage(format!("can not listen on {listen}: {e}; name another with --listen"))
@@ -33,9 +35,11 @@ pub(crate) async fn run(args: args::Serve, interrupt: Interrupt) -> Outcome {
     note(&format!(
         "Listening on http://{address}; /v1/logs, /v1/audit, /v1/records and /v1/query are there."
     ));
-    let service = super::invoke::query_service(&archive, trust.as_ref(), Transport::Streamed)?;
+    let transport = Transport::Streamed;
+    let service = super::invoke::query_service(&archive, trust.as_ref(), transport, access)?;
     let settings = Settings {
-        asker: Asker::new(service),
+        asker: Asker::new(service, args.callers.unwrap_or_else(Doorkeeper::open_to_all)),
+        trail: crate::trail::settings(args.trail, args.trail_literals),
         config: SourceConfig {
             cluster: args.cluster,
             redaction: args.redaction,

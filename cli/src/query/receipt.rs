@@ -10,10 +10,32 @@ use crate::output::{bytes, count, counted, elapsed, printable};
 /// The receipt in a sentence: rows, time, version, what was read and what was not.
 pub(crate) fn text(receipt: &Receipt) -> String {
     let mut text = format!(
-        "{} in {} from version {}: read {} of {}",
+        "{} in {} from version {}",
         counted(receipt.rows_returned, "row", "rows"),
         elapsed(Duration::from_micros(receipt.elapsed_micros)),
         receipt.version,
+    );
+    match receipt.restricted {
+        true => text.push_str(", of what the access policy shows"),
+        false => text.push_str(&read(receipt)),
+    }
+    if receipt.mode == "strict" {
+        text.push_str("; sealed data only");
+        text.push_str(&sealed(receipt.sealed_through.as_ref()));
+        if receipt.files_hashed {
+            text.push_str("; every file it read has its SHA-256");
+        }
+    }
+    if !receipt.complete {
+        text.push_str("; not read to its end");
+    }
+    text
+}
+
+/// What was read and what was not.
+fn read(receipt: &Receipt) -> String {
+    let mut text = format!(
+        ": read {} of {}",
         count(receipt.files_read),
         counted(receipt.files_total, "file", "files"),
     );
@@ -47,16 +69,6 @@ pub(crate) fn text(receipt: &Receipt) -> String {
             "; {} left out (`meshledger seal` says why)",
             counted(unreadable, "unreadable manifest", "unreadable manifests")
         ));
-    }
-    if receipt.mode == "strict" {
-        text.push_str("; sealed data only");
-        text.push_str(&sealed(receipt.sealed_through.as_ref()));
-        if receipt.files_hashed {
-            text.push_str("; every file it read has its SHA-256");
-        }
-    }
-    if !receipt.complete {
-        text.push_str("; not read to its end");
     }
     text
 }
@@ -133,6 +145,7 @@ mod tests {
             snapshot_bytes_read: 10_000,
             elapsed_micros: 84_000,
             pruning: None,
+            restricted: false,
         };
         assert_eq!(
             text(&receipt),
@@ -141,6 +154,9 @@ mod tests {
              3 of root AAAA, signed by mesh, witnessed by w.example; 1 unsealed commit \
              ignored; 2 waiting manifests ignored; every file it read has its SHA-256"
         );
+        let hidden = Receipt { restricted: true, mode: "fresh", ..receipt.clone() };
+        let shown = "1 row in 84 ms from version 3, of what the access policy shows";
+        assert_eq!(text(&hidden), shown);
         let unsigned = SealedThrough {
             signed_by: None,
             witnesses: Vec::new(),

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::doors;
+use host::{HostError, doors};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE,
+};
 use hyper::{Request, Response, StatusCode};
+use ingest_fn::http::auth::Doorkeeper;
 use query_fn::service::{Call, HttpRequest, REQUEST_BYTES_MAX, Service};
+use query_fn::trail::Trail;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -17,18 +22,29 @@ use super::limits::{BODY_TIME, QUERIES_MAX, QUERY_TIME};
 /// Answers questions.
 pub(crate) struct Asker {
     service: Service,
+    door: Doorkeeper,
     slots: Semaphore,
 }
 
 impl Asker {
-    pub(crate) fn new(service: Service) -> Self {
-        Self { service, slots: Semaphore::new(QUERIES_MAX) }
+    /// Answers whom the door lets in.
+    pub(crate) fn new(service: Service, door: Doorkeeper) -> Self {
+        Self { service, door, slots: Semaphore::new(QUERIES_MAX) }
+    }
+
+    /// The same, which tells a trail of each query.
+    pub(crate) fn trailed(self, trail: Option<Trail>) -> Self {
+        Self { service: self.service.trailed(trail), ..self }
     }
 
     /// Answers a request, whatever it is.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let Ok(_slot) = self.slots.acquire().await else { return unavailable() };
         let (head, body) = request.into_parts();
+        let caller = match self.door.sender(None, &head.headers) {
+            Ok(caller) => caller,
+            Err(_) => return unauthenticated(),
+        };
         // A byte more than is read says that there is too much.
         let body = Limited::new(body, REQUEST_BYTES_MAX + 1).collect();
         let body = match timeout(BODY_TIME, body).await {
@@ -36,7 +52,7 @@ impl Asker {
             Ok(Err(_)) => Bytes::from(vec![b' '; REQUEST_BYTES_MAX + 1]),
             Err(_) => return unavailable(),
         };
-        let Ok(call) = call(QUERY_TIME) else { return unavailable() };
+        let Ok(call) = call(QUERY_TIME, Some(caller)) else { return unavailable() };
         let request = HttpRequest {
             method: head.method.as_str(),
             path: head.uri.path(),
@@ -61,12 +77,23 @@ impl Asker {
 ///
 /// # Errors
 /// If the machine gives neither time nor randomness.
-pub(crate) fn call(time_left: Duration) -> Result<Call, host::HostError> {
-    Ok(Call { time_left, now_micros: doors::now_micros()?, id: doors::new_name()? })
+pub(crate) fn call(time_left: Duration, caller: Option<String>) -> Result<Call, HostError> {
+    Ok(Call { time_left, now_micros: doors::now_micros()?, id: doors::new_name()?, caller })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn unauthenticated() -> Response<Full<Bytes>> {
+    let text = "expected Authorization: Bearer with a secret that --callers has the digest of";
+    let body = json!({"error": {"code": "UNAUTHENTICATED", "message": text}}).to_string();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 fn unavailable() -> Response<Full<Bytes>> {

@@ -45,9 +45,12 @@ pub(crate) struct Service {
 
 impl Service {
     /// One that hands bodies to `items`, and questions to `asker`.
-    pub(crate) fn new(items: UnboundedSender<Item>, asker: Asker) -> Self {
-        let memory = Arc::new(Semaphore::new(IN_HAND_BYTES_MAX / PIECE_BYTES));
-        Self { items, desk: Arc::default(), memory, asker }
+    pub(crate) fn new(
+        items: UnboundedSender<Item>,
+        (desk, memory): (Arc<Desk>, Arc<Semaphore>),
+        asker: Asker,
+    ) -> Self {
+        Self { items, desk, memory, asker }
     }
 
     /// Accepts connections until interrupted, then lets those that are at work end.
@@ -164,7 +167,13 @@ impl Service {
     }
 }
 
-const fn pieces(bytes: usize) -> usize {
+/// The memory that all bodies in hand may take, in pieces.
+pub(crate) fn memory() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(IN_HAND_BYTES_MAX / PIECE_BYTES))
+}
+
+/// Pieces that so many bytes take.
+pub(crate) const fn pieces(bytes: usize) -> usize {
     bytes.div_ceil(PIECE_BYTES)
 }
 

@@ -13,6 +13,7 @@ mod http;
 mod limits;
 mod meters;
 mod seals;
+mod trail;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use archive::Archive;
 use ingest_fn::pipeline::SourceConfig;
 use maintain_fn::Signer;
+use query_fn::trail::{Literals, Loss, Trail};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -30,9 +32,11 @@ use crate::key::Trust;
 
 use ask::Asker;
 use batch::Batcher;
+use desk::Desk;
 use http::Service;
 use meters::Meters;
 use seals::Seals;
+use trail::Inlet;
 
 /// How the server works.
 pub(crate) struct Settings {
@@ -48,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_after: Option<Duration>,
     /// What answers questions.
     pub(crate) asker: Asker,
+    /// How questions are told to the archive; `None` not at all.
+    pub(crate) trail: Option<(Literals, Loss)>,
     /// How often to seal; `None` never, not even at the end.
     pub(crate) seal_every: Option<Duration>,
 }
@@ -65,7 +71,15 @@ pub(crate) async fn run(
     let meters = Arc::new(Meters::default());
     let shared = (Arc::clone(&waits), Arc::clone(&meters));
     let batcher = Batcher::new(archive, settings.config, settings.window, shared);
-    let Settings { signer, trust, heartbeat_after, asker, .. } = settings;
+    let Settings { signer, trust, heartbeat_after, asker, trail, .. } = settings;
+    let in_hand = (Arc::new(Desk::default()), http::memory());
+    let trail = trail.map(|(literals, loss)| {
+        let (desk, memory) = (Arc::clone(&in_hand.0), Arc::clone(&in_hand.1));
+        let waits = loss == Loss::Fails;
+        let inlet = Inlet { items: sender.clone(), desk, memory, waits };
+        Trail::new(Arc::new(inlet), literals, loss)
+    });
+    let asker = asker.trailed(trail);
     let seals = Seals::new(archive, signer, trust, heartbeat_after, (waits, Arc::clone(&meters)));
     let sealing = async {
         if let Some(every) = settings.seal_every {
@@ -74,7 +88,7 @@ pub(crate) async fn run(
     };
     // The senders end with the connections, and the batcher with the senders.
     tokio::join!(
-        Service::new(sender, asker).run(listener, interrupt.clone()),
+        Service::new(sender, in_hand, asker).run(listener, interrupt.clone()),
         batcher.run(receiver, interrupt.clone()),
         sealing,
         meters::export(meters, interrupt.clone()),

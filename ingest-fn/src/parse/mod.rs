@@ -18,6 +18,7 @@ pub mod linkerd;
 pub(crate) mod list;
 mod ocsf;
 pub mod otlp;
+pub mod query;
 mod quote;
 pub mod shippers;
 pub(crate) mod template;
@@ -99,6 +100,8 @@ formats! {
     HoopWebhook = "hoop_webhook",
     /// Lines of hoopinspect.
     HoopInspect = "hoop_inspect",
+    /// Our own query trail.
+    MeshledgerQuery = "meshledger_query",
 }
 
 impl FromStr for SourceFormat {

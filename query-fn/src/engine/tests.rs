@@ -25,6 +25,7 @@ use crate::receipt::Receipt;
 use crate::request::Param;
 use crate::rows::{Destination, Format, RowWriter};
 
+mod access;
 mod pruning;
 mod sound;
 
@@ -174,18 +175,54 @@ impl Fixture {
     }
 
     async fn answer(&self, request: &Request) -> Result<Answer, QueryError> {
+        self.start(request, None, "").await
+    }
+
+    async fn ask(&self, request: &Request) -> Result<(String, Receipt), QueryError> {
+        self.ask_as(request, None, "").await
+    }
+
+    async fn start(
+        &self,
+        request: &Request,
+        policy: Option<AccessPolicy>,
+        caller: &str,
+    ) -> Result<Answer, QueryError> {
         let core = Core::new(self.limits.clone())?;
+        let grant = match policy {
+            Some(policy) => core.shared.access(policy)?.grant(Some(caller))?,
+            None => Arc::new(Grant::everything()),
+        };
+        grant.check_request(request)?;
         let statement = core.parse(request)?;
         let source = Source {
             snapshot: Arc::new(self.snapshot.clone()),
             cost: SnapshotCost::default(),
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.store) as Arc<dyn ObjectStore>,
+            grant,
         };
         core.answer(request, statement, source, Instant::now()).await
     }
 
-    async fn ask(&self, request: &Request) -> Result<(String, Receipt), QueryError> {
-        let mut answer = self.answer(request).await?;
+    /// What was read for a caller who is not told so.
+    async fn whole_receipt(
+        &self,
+        request: &Request,
+        policy: AccessPolicy,
+        caller: &str,
+    ) -> Receipt {
+        let mut answer = self.start(request, Some(policy), caller).await.unwrap();
+        let _ = answer.collect().await.unwrap();
+        answer.whole_receipt()
+    }
+
+    async fn ask_as(
+        &self,
+        request: &Request,
+        policy: Option<AccessPolicy>,
+        caller: &str,
+    ) -> Result<(String, Receipt), QueryError> {
+        let mut answer = self.start(request, policy, caller).await?;
         let schema: SchemaRef = answer.schema();
         let batches = answer.collect().await?;
         let receipt = answer.receipt();

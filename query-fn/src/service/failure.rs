@@ -7,7 +7,7 @@ use crate::receipt::Receipt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Stable code: one of [`Code`], or of the function itself: `REQUEST`, `NOT_FOUND`, `METHOD`,
-    /// `MEDIA_TYPE`, `TOO_LARGE`.
+    /// `MEDIA_TYPE`, `TOO_LARGE`, `TRAIL`.
     pub code: &'static str,
     /// Status over HTTP.
     pub status: u16,
@@ -22,7 +22,7 @@ pub struct Failure {
 pub const fn status(code: Code) -> u16 {
     match code {
         Code::Syntax | Code::Plan | Code::Parameter => 400,
-        Code::Refused => 403,
+        Code::Refused | Code::Access => 403,
         Code::LimitSql
         | Code::LimitMemory
         | Code::LimitRows
@@ -58,6 +58,15 @@ impl Failure {
     /// The body is said to be no JSON.
     pub(super) fn media_type(message: impl Into<String>) -> Self {
         Self::of("MEDIA_TYPE", 415, message.into())
+    }
+
+    /// Nothing is answered that is not on the query trail.
+    pub(super) fn trail(why: &str) -> Self {
+        let message = format!(
+            "the query trail could not be written, and nothing is answered without it; ask again \
+             ({why})"
+        );
+        Self::of("TRAIL", 503, message)
     }
 
     /// The request is too long.

@@ -11,6 +11,7 @@ use crate::request::Limits;
 mod answers;
 mod refusals;
 mod results;
+mod trail;
 
 /// A sample archive with a query function.
 struct Kit {
@@ -84,7 +85,7 @@ fn post() -> HttpRequest<'static> {
 }
 
 fn call(time_left: Duration) -> Call {
-    Call { time_left, now_micros: NOW_MICROS, id: "one-call".to_owned() }
+    Call { time_left, now_micros: NOW_MICROS, id: "one-call".to_owned(), caller: None }
 }
 
 fn header<'a>(answer: &'a HttpAnswer, wanted: &str) -> Option<&'a str> {

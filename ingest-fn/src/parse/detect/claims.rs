@@ -20,6 +20,7 @@ impl Claims {
     const LINKERD: Self = Self(1 << 4);
     const HOOP: Self = Self(1 << 5);
     const ENVOY: Self = Self(1 << 6);
+    const QUERY: Self = Self(1 << 7);
 
     /// Nothing is ruled out.
     pub(super) const ALL: Self = Self(u8::MAX);
@@ -41,6 +42,7 @@ impl Claims {
                 Self::HOOP
             }
             b"response_flags" => Self::ENVOY,
+            b"meshledger_query" => Self::QUERY,
             _ => Self::default(),
         }
     }
@@ -54,6 +56,7 @@ impl Claims {
             Parser::Linkerd => Self::LINKERD,
             Parser::Hoop => Self::HOOP,
             Parser::EnvoyJson => Self::ENVOY,
+            Parser::Query => Self::QUERY,
             Parser::EnvoyText => Self(0),
         }
     }

@@ -9,6 +9,7 @@ use crate::parse::hoop::{HoopFormat, HoopParser};
 use crate::parse::json::{Scanner, Seen};
 use crate::parse::kubernetes::KubernetesParser;
 use crate::parse::linkerd::{self, LinkerdParser};
+use crate::parse::query::QueryParser;
 use crate::parse::ztunnel::{self, ZtunnelParser};
 use crate::reject::Reject;
 
@@ -21,6 +22,7 @@ pub(super) struct Parsers {
     consul: ConsulParser,
     hoop: HoopParser,
     kubernetes: KubernetesParser,
+    query: QueryParser,
     names: ParserNames,
 }
 
@@ -33,6 +35,7 @@ struct ParserNames {
     consul: Names,
     hoop: Names,
     kubernetes: Names,
+    query: Names,
 }
 
 /// Which parser takes a record.
@@ -45,6 +48,7 @@ pub(super) enum Parser {
     Consul,
     Hoop,
     Kubernetes,
+    Query,
 }
 
 /// A line of text, as far as finding out what it is has taken it apart.
@@ -90,13 +94,14 @@ pub(super) enum Found<'a> {
 }
 
 /// The parsers of JSON objects, in the order in which they are asked.
-pub(super) const OBJECT_PARSERS: [Parser; 6] = [
+pub(super) const OBJECT_PARSERS: [Parser; 7] = [
     Parser::Kubernetes,
     Parser::Consul,
     Parser::Ztunnel,
     Parser::Linkerd,
     Parser::Hoop,
     Parser::EnvoyJson,
+    Parser::Query,
 ];
 
 impl Parsers {
@@ -104,6 +109,7 @@ impl Parsers {
         let (mut envoy, mut ztunnel) = (EnvoyParser::new(), ZtunnelParser::new());
         let (mut linkerd, mut consul) = (LinkerdParser::new(), ConsulParser::new());
         let (mut hoop, mut kubernetes) = (HoopParser::new(), KubernetesParser::new());
+        let mut query = QueryParser::new();
         let names = ParserNames {
             envoy: Names::of(envoy.top()),
             ztunnel: Names::of(ztunnel.top()),
@@ -111,8 +117,9 @@ impl Parsers {
             consul: Names::of(consul.top()),
             hoop: Names::of(hoop.top()),
             kubernetes: Names::of(kubernetes.top()),
+            query: Names::of(query.top()),
         };
-        Self { envoy, ztunnel, linkerd, consul, hoop, kubernetes, names }
+        Self { envoy, ztunnel, linkerd, consul, hoop, kubernetes, query, names }
     }
 
     /// The parser of a JSON object, in the order of the format reference, section 9.4. It has
@@ -132,6 +139,7 @@ impl Parsers {
             Parser::Linkerd => self.linkerd.detects(record),
             Parser::Hoop => self.hoop.detects(record),
             Parser::EnvoyJson => self.envoy.detects(record),
+            Parser::Query => self.query.detects(record),
             Parser::EnvoyText => false,
         }
     }
@@ -156,6 +164,7 @@ impl Parsers {
             Parser::Linkerd => Some((self.linkerd.top(), &names.linkerd)),
             Parser::Hoop => Some((self.hoop.top(), &names.hoop)),
             Parser::EnvoyJson => Some((self.envoy.top(), &names.envoy)),
+            Parser::Query => Some((self.query.top(), &names.query)),
             Parser::EnvoyText => None,
         }
     }
@@ -169,6 +178,7 @@ impl Parsers {
             Parser::Linkerd => self.linkerd.detects_scanned(record),
             Parser::Hoop => self.hoop.detects_scanned(record, seen),
             Parser::EnvoyJson => self.envoy.detects_scanned(),
+            Parser::Query => self.query.detects_scanned(record),
             Parser::EnvoyText => false,
         }
     }
@@ -208,6 +218,7 @@ impl Parsers {
             Parser::Ztunnel => self.ztunnel.parse_scanned(record, context, events),
             Parser::Linkerd => self.linkerd.parse_scanned(record, context, events),
             Parser::EnvoyJson => self.envoy.parse_scanned(record, context, events),
+            Parser::Query => self.query.parse_scanned(record, context, events),
             Parser::Hoop if hoop_format(format).is_none() => {
                 self.hoop.parse_found(record, context, events)
             }
@@ -279,6 +290,7 @@ impl Parsers {
             Parser::Linkerd => self.linkerd.parse(record, context, events),
             Parser::Kubernetes => self.kubernetes.parse(record, context, events),
             Parser::Consul => self.consul.parse(record, context, events),
+            Parser::Query => self.query.parse(record, context, events),
             Parser::Hoop => match hoop_format(format) {
                 Some(format) => self.hoop.parse_as(format, record, context, events),
                 None => self.hoop.parse(record, context, events),
@@ -300,6 +312,7 @@ pub(super) const fn configured(format: SourceFormat) -> Option<Parser> {
         F::ConsulAuditV1 => Some(Parser::Consul),
         F::HoopAudit | F::HoopSession | F::HoopWebhook | F::HoopInspect => Some(Parser::Hoop),
         F::K8sAuditV1 | F::K8sAuditLegacy | F::AksAudit | F::GkeAudit => Some(Parser::Kubernetes),
+        F::MeshledgerQuery => Some(Parser::Query),
         F::Auto | F::EnvoyOtlp | F::EnvoyAls | F::OtlpLog | F::OtlpProtobuf => None,
     }
 }

@@ -78,8 +78,17 @@ fn hoop_cases() {
 
 /// The records of all fixtures with their sources.
 fn records() -> Vec<(String, Vec<u8>)> {
-    const FOLDERS: [&str; 8] =
-        ["envoy_text", "otlp", "shippers", "ztunnel", "linkerd", "kubernetes", "consul", "hoop"];
+    const FOLDERS: [&str; 9] = [
+        "envoy_text",
+        "otlp",
+        "shippers",
+        "ztunnel",
+        "linkerd",
+        "kubernetes",
+        "consul",
+        "hoop",
+        "query_trail",
+    ];
     let mut dispatcher = Dispatcher::new();
     let mut records = Vec::new();
     for folder in FOLDERS {

@@ -71,11 +71,12 @@ async fn run(core: &Core, world: &World, condition: &str) -> Result<Run, QueryEr
     let sql = format!("SELECT segment, segment_row FROM mesh_events WHERE {condition}");
     let request = Request::new(sql, Mode::Fresh);
     let snapshot = Arc::new(world.snapshot.clone());
+    let grant = Arc::new(Grant::everything());
     let plan = async |scans: &Scans| {
         let readers = core.footers.readers(&snapshot, false, &world.store);
         let store = Arc::clone(&world.store);
-        let session = core.shared.session(&snapshot, store, scans, &readers).unwrap();
-        physical_plan(session, core.parse(&request)?, request.clone()).await
+        let session = core.shared.session(&snapshot, store, scans, &readers, &grant).unwrap();
+        physical_plan(session, core.parse(&request)?, request.clone(), Arc::clone(&grant)).await
     };
     let engine = |e| QueryError::from_engine(&e);
     let Planned { plan: whole, context, .. } = plan(&Scans::default()).await?;
