@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark for programs")]
 
+mod cpu;
+
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -46,13 +48,13 @@ fn main() -> Outcome<()> {
 async fn measure(engine: &Engine, name: &str, sql: &str, rounds: u32) -> Outcome<Value> {
     let request = Request::new(sql, Mode::Fresh);
     let (rows, receipt) = collect(&mut engine.query(&request).await?).await?;
-    let (begun, mut wall_best) = (cpu()?, Duration::MAX);
+    let (begun, mut wall_best) = (cpu::so_far()?, Duration::MAX);
     for _ in 0..rounds {
         let round = Instant::now();
         let _ = engine.query(&request).await?.collect().await?;
         wall_best = wall_best.min(round.elapsed());
     }
-    let cpu = cpu()?.saturating_sub(begun) / rounds;
+    let cpu = cpu::so_far()?.saturating_sub(begun) / rounds;
     Ok(json!({
         "name": name,
         "cpu_seconds": cpu.as_secs_f64(),
@@ -81,14 +83,4 @@ async fn collect(answer: &mut Answer) -> Outcome<(Vec<Vec<Value>>, Receipt)> {
         Ok(schema.fields().iter().map(|field| value(field).unwrap_or(Value::Null)).collect())
     });
     Ok((rows.collect::<Outcome<_>>()?, answer.receipt()))
-}
-
-/// CPU time of this process so far, in steps of a hundredth of a second.
-fn cpu() -> Outcome<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
-    let ticks = ticks(11).zip(ticks(12)).map(|(user, system)| user + system);
-    Ok(Duration::from_millis(ticks.ok_or("no times in /proc/self/stat")? * 10))
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark for people")]
 
+mod cpu;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -36,10 +38,10 @@ async fn measure(files: i64) -> Outcome<()> {
         }
         let _ = sample::seal(&archive, &some.iter().collect::<Vec<_>>()).await?;
     }
-    let begun = cpu()?;
+    let begun = cpu::so_far()?;
     let engine = Engine::new(archive.reader(), Limits { threads: 1, ..Limits::default() })?;
     engine.warm().await?;
-    println!("{files} files, log read in {:?} of CPU", cpu()?.saturating_sub(begun));
+    println!("{files} files, log read in {:?} of CPU", cpu::so_far()?.saturating_sub(begun));
     for (what, sql) in [
         (
             "one file by date and id",
@@ -73,18 +75,8 @@ fn one(number: i64) -> Outcome<Sample> {
 
 /// CPU time of the answer, and files read for it.
 async fn ask(engine: &Engine, sql: &str) -> Outcome<(Duration, u64)> {
-    let begun = cpu()?;
+    let begun = cpu::so_far()?;
     let mut answer = engine.query(&Request::new(sql, Mode::Fresh)).await?;
     answer.collect().await?;
-    Ok((cpu()?.saturating_sub(begun), answer.receipt().files_read))
-}
-
-/// CPU time of this process so far, in steps of a hundredth of a second.
-fn cpu() -> Outcome<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
-    let ticks = ticks(11).zip(ticks(12)).map(|(user, system)| user + system);
-    Ok(Duration::from_millis(ticks.ok_or("no times in /proc/self/stat")? * 10))
+    Ok((cpu::so_far()?.saturating_sub(begun), answer.receipt().files_read))
 }
