@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::digest::{Digested, RowsDigest};
 use crate::error::{Code, QueryError};
+use crate::guard::StopOnDrop;
 use crate::receipt::{Asked, Evidence, Progress, Receipt};
 use crate::request::{Limits, TimeLimit};
 use crate::statement::{About, Known, StatedResult, Statement};
@@ -25,6 +26,8 @@ pub struct Answer {
     producer: Task,
     /// Keeps the threads while the plan runs, even when the engine is gone.
     _workers: Arc<Workers>,
+    /// What computes a batch stops in the middle of it when nobody waits any more.
+    stops: StopOnDrop,
     evidence: Evidence,
     limits: Limits,
     /// Of an answer that can be had again.
@@ -70,6 +73,7 @@ impl Answer {
         context: Arc<datafusion::execution::TaskContext>,
         limits: &Limits,
         workers: Arc<Workers>,
+        stops: StopOnDrop,
         started: Instant,
         (time, time_left): (TimeLimit, Duration),
     ) -> Result<Self, QueryError> {
@@ -97,6 +101,7 @@ impl Answer {
             batches,
             producer,
             _workers: workers,
+            stops,
             evidence,
             limits: limits.clone(),
             digest,
@@ -144,6 +149,7 @@ impl Answer {
             }
             Err(error) => {
                 self.state = State::Failed;
+                self.stops.raise();
                 self.producer.0.abort();
                 Some(Err(error))
             }

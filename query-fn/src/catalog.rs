@@ -25,6 +25,7 @@ use crate::checked;
 use crate::error::QueryError;
 use crate::footers::Readers;
 use crate::functions;
+use crate::guard::BATCH_ROWS;
 use crate::read::STORE_URL;
 use crate::request::Limits;
 use crate::scans::Scans;
@@ -138,6 +139,3 @@ fn config(threads: usize) -> SessionConfig {
 
 const CATALOG: &str = "meshledger";
 const SCHEMA: &str = "public";
-
-/// Rows in a batch.
-const BATCH_ROWS: usize = 8192;

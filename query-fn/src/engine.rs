@@ -8,6 +8,7 @@ use archive::snapshot::{Mode, Snapshot};
 use archive::{ArchiveError, Reader};
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use object_store::ObjectStore;
@@ -19,6 +20,7 @@ use crate::answer::{Answer, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
 use crate::footers::Footers;
+use crate::guard::{self, Room, Stop};
 use crate::meter::{Meter, Metered};
 use crate::pinned::Pinned;
 use crate::plan;
@@ -265,7 +267,11 @@ impl Core {
             .session(&snapshot, store, &scans, &readers, &grant)
             .map_err(|e| QueryError::from_engine(&e))?;
         let restricted = grant.is_restricted();
-        let planning = physical_plan(session, statement, request.clone(), grant);
+        let stop = Stop::default();
+        let stops = stop.on_drop();
+        let room = Room { memory_bytes: limits.memory_bytes, threads: limits.threads };
+        let bounds = (room, stop);
+        let planning = physical_plan(session, statement, request.clone(), grant, bounds);
         let Planned { plan, context, is_ordered } =
             in_time(limit, started, on_deep_stack(planning)).await??;
         let asked = match is_ordered {
@@ -286,7 +292,7 @@ impl Core {
         };
         let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
-        Answer::start(evidence, context, &limits, workers, started, (limit, left))
+        Answer::start(evidence, context, &limits, workers, stops, started, (limit, left))
     }
 }
 
@@ -342,28 +348,34 @@ async fn physical_plan(
     statement: Statement,
     request: Request,
     grant: Arc<Grant>,
+    (room, stop): (Room, Stop),
 ) -> Result<Planned, QueryError> {
     let planning = |e| QueryError::from_engine(&e);
     sql_views::register(&session, &statement).await.map_err(planning)?;
     let asks_for_order = repeat::asks_for_order(&statement);
-    let logical = session.state().statement_to_plan(statement).await.map_err(planning)?;
+    let state = session.state();
+    let logical = state.statement_to_plan(statement).await.map_err(planning)?;
     plan::check(&logical)?;
     grant.check(&logical)?;
     let logical = plan::bind(logical, &request)?;
     let logical = plan::keep_unknown(logical).map_err(planning)?;
-    if request.repeatable {
-        let state = session.state();
+    // Before the optimizer, which computes what is constant.
+    let (logical, calls) = guard::guarded(logical, room, &stop)?;
+    let (logical, is_ordered) = if request.repeatable {
         let Repeatable { plan, is_ordered } = repeat::repeatable(&state, logical, asks_for_order)?;
-        // The optimizer has run, and must not undo what was settled after it.
-        let physical = state.query_planner().create_physical_plan(&plan, &state).await;
-        let plan = physical.map_err(planning)?;
-        let is_ordered = Some(is_ordered);
-        return Ok(Planned { plan, context: session.task_ctx(), is_ordered });
-    }
-    let frame = session.execute_logical_plan(logical).await.map_err(planning)?;
-    let context = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await.map_err(planning)?;
-    Ok(Planned { plan, context, is_ordered: None })
+        (plan, Some(is_ordered))
+    } else {
+        (state.optimize(&logical).map_err(planning)?, None)
+    };
+    // The optimizer has run, and must not undo what was settled after it.
+    let logical = guard::stoppable_joins(logical, &stop).map_err(planning)?;
+    let rows = guard::batch_rows(&logical, calls, room).map_err(planning)?;
+    let config = state.config().clone().with_batch_size(rows);
+    let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+    let planner = Arc::clone(state.query_planner());
+    let physical = planner.create_physical_plan(&logical, &state).await.map_err(planning)?;
+    let plan = guard::guarded_plan(physical, room).map_err(planning)?;
+    Ok(Planned { plan, context: state.task_ctx(), is_ordered })
 }
 
 /// An answer that is to be had again rests on what is signed.

@@ -1,13 +1,14 @@
 //! SQL answers out of the archive.
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
-//! queries), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter),
-//! `read` (the scan), `fetch` (its requests), `access` (who may see what of it), `scans` and `note`
-//! (what became of its files), `answer` (batches within limits), `rows` (batches as text), `receipt`
-//! (what the answer rests on), `explain` (why each file was read or not). `repeat` makes plans whose
-//! answers can be had again, `digest` and `statement` say what such an answer was, `recheck` asks
-//! again. `sql_views` are texts in place of tables, `functions` those of the field, `checked`
-//! arithmetic that fails where it would wrap around. `trail` tells the archive who asked what.
+//! queries), `guard` (what expressions may make), `catalog` and `table` (the tables of a snapshot),
+//! `prune` (which files can matter), `read` (the scan), `fetch` (its requests), `access` (who may see
+//! what of it), `scans` and `note` (what became of its files), `answer` (batches within limits),
+//! `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file was read
+//! or not). `repeat` makes plans whose answers can be had again, `digest` and `statement` say what
+//! such an answer was, `recheck` asks again. `sql_views` are texts in place of tables, `functions`
+//! those of the field, `checked` arithmetic that fails where it would wrap around. `trail` tells the
+//! archive who asked what.
 //! Nothing here writes to an archive.
 
 mod access;
@@ -23,6 +24,7 @@ pub mod explain;
 mod fetch;
 mod footers;
 mod functions;
+mod guard;
 mod meter;
 mod note;
 mod pinned;

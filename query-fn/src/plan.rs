@@ -4,6 +4,7 @@
 //! plan may hold the operators of queries only, and its scans may name our tables only. (The engine
 //! below holds a reader, so there is nothing it could write to anyway.)
 
+mod growth;
 mod ignored;
 mod not_in;
 
@@ -50,6 +51,7 @@ pub(crate) fn parse(sql: &str, sql_bytes_max: usize) -> Result<Statement, QueryE
         .tokenize_with_location()
         .map_err(|e| QueryError::new(Code::Syntax, e.to_string()))?;
     check_nesting(&tokens)?;
+    growth::check_tokens(&tokens)?;
     let name = first_word(&tokens);
     let mut statements = DFParserBuilder::new(tokens)
         .with_recursion_limit(PAREN_DEPTH_MAX)
@@ -81,7 +83,7 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<(), QueryError> {
         .with_allow_dml(false)
         .with_allow_statements(false)
         .verify_plan(plan)
-        .map_err(refuse)?;
+        .map_err(|_| no_query("a statement that makes or changes something"))?;
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         refused = refusal(node);
@@ -171,7 +173,7 @@ fn allow_sql(statement: &SqlStatement, name: &str) -> Result<(), QueryError> {
         let text = format!("the query names more than {RELATIONS_MAX} tables");
         return Err(QueryError::new(Code::LimitSql, text));
     }
-    Ok(())
+    growth::check_relations(statement)
 }
 
 fn no_query(name: &str) -> QueryError {

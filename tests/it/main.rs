@@ -22,6 +22,7 @@ mod evidence;
 mod exactly_once;
 mod export;
 mod hostile;
+mod hostile_sql;
 mod incidents;
 mod investigations;
 mod keys;

@@ -567,7 +567,7 @@ async fn the_longest_chains_allowed_do_not_exhaust_the_stack() {
         format!("SELECT max({}1) FROM mesh_events", "http_status+".repeat(690)),
         format!(
             "SELECT max(principal) FROM mesh_events WHERE {0}'' > '5' GROUP BY {0}''",
-            "principal||".repeat(300)
+            "principal||".repeat(120)
         ),
         format!(
             "SELECT count(*) FROM mesh_events WHERE {}false",

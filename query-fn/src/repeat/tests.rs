@@ -259,14 +259,23 @@ async fn answers_are_the_same_however_rows_lie_and_however_many_threads_there_ar
     }
 }
 
-/// The twin: by itself the engine gives other answers for other layouts.
+/// How often a query is asked until it has a second answer.
+const ROUNDS: usize = 50;
+
+/// The twin: by itself the engine gives other answers for other layouts, or from run to run: which
+/// of two threads is first is chance.
 #[tokio::test(flavor = "multi_thread")]
 async fn by_itself_the_engine_answers_open_queries_in_several_ways() {
     let mut same = Vec::new();
     for sql in OPEN_QUERIES {
         let mut found = BTreeSet::new();
-        for layout in LAYOUTS {
-            let _ = found.insert(plain(layout, sql).await.root);
+        for _ in 0..ROUNDS {
+            for layout in LAYOUTS {
+                let _ = found.insert(plain(layout, sql).await.root);
+            }
+            if found.len() > 1 {
+                break;
+            }
         }
         if found.len() == 1 {
             same.push(sql);

@@ -76,7 +76,9 @@ async fn run(core: &Core, world: &World, condition: &str) -> Result<Run, QueryEr
         let readers = core.footers.readers(&snapshot, false, &world.store);
         let store = Arc::clone(&world.store);
         let session = core.shared.session(&snapshot, store, scans, &readers, &grant).unwrap();
-        physical_plan(session, core.parse(&request)?, request.clone(), Arc::clone(&grant)).await
+        let room = Room { memory_bytes: core.limits.memory_bytes, threads: core.limits.threads };
+        let (statement, bounds) = (core.parse(&request)?, (room, Stop::default()));
+        physical_plan(session, statement, request.clone(), Arc::clone(&grant), bounds).await
     };
     let engine = |e| QueryError::from_engine(&e);
     let Planned { plan: whole, context, .. } = plan(&Scans::default()).await?;

@@ -1,0 +1,175 @@
+//! Windows hold rows until they know the values of all windows that those are in, which may be at
+//! the end. The engine does not count them; these two nodes, before and behind, do.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+use super::same_properties;
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// The node, counted if it is a window.
+pub(super) fn guarded(node: Transformed<Plan>) -> Result<Transformed<Plan>> {
+    let copies = if node.data.is::<WindowAggExec>() {
+        WHOLE_COPIES
+    } else if node.data.is::<BoundedWindowAggExec>() {
+        BOUNDED_COPIES
+    } else {
+        return Ok(node);
+    };
+    let held = Arc::new(Held { copies, partitions: Mutex::default() });
+    let children = node.data.children().into_iter().map(|child| {
+        let (input, held) = (Arc::clone(child), Arc::clone(&held));
+        Arc::new(Counted { input, held, side: Side::Before }) as Plan
+    });
+    let children = children.collect();
+    let input = node.data.replace_children(children, same_properties())?;
+    Ok(Transformed::yes(Arc::new(Counted { input, held, side: Side::Behind })))
+}
+
+/// What a window holds, by partition.
+#[derive(Debug)]
+struct Held {
+    copies: usize,
+    partitions: Mutex<HashMap<usize, Count>>,
+}
+
+#[derive(Debug)]
+struct Count {
+    reservation: MemoryReservation,
+    rows: usize,
+    bytes: usize,
+    rows_given: usize,
+}
+
+impl Held {
+    fn begin(&self, partition: usize, context: &TaskContext) {
+        let reservation = MemoryConsumer::new("Window").register(context.memory_pool());
+        let count = Count { reservation, rows: 0, bytes: 0, rows_given: 0 };
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = partitions.insert(partition, count);
+    }
+
+    /// Counts rows that went in, or came out.
+    fn count(&self, side: Side, partition: usize, batch: &RecordBatch) -> Result<()> {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = partitions.get_mut(&partition) else { return Ok(()) };
+        match side {
+            Side::Before => {
+                count.rows = count.rows.saturating_add(batch.num_rows());
+                count.bytes = count.bytes.saturating_add(batch.get_array_memory_size());
+            }
+            Side::Behind => {
+                count.rows_given = count.rows_given.saturating_add(batch.num_rows());
+            }
+        }
+        let left = count.rows.saturating_sub(count.rows_given);
+        let row_bytes = count.bytes / count.rows.max(1);
+        let held = left.saturating_mul(row_bytes).saturating_mul(self.copies);
+        count.reservation.try_resize(held)
+    }
+
+    fn end(&self, partition: usize) {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = partitions.remove(&partition);
+    }
+}
+
+/// Gives back what is held of a partition, however its stream ends.
+struct Ended(Arc<Held>, usize);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end(self.1);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    Behind,
+}
+
+/// Lets rows through and counts them.
+#[derive(Debug)]
+struct Counted {
+    input: Plan,
+    held: Arc<Held>,
+    side: Side,
+}
+
+impl DisplayAs for Counted {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WindowGuard: {:?}", self.side)
+    }
+}
+
+impl ExecutionPlan for Counted {
+    fn name(&self) -> &'static str {
+        "WindowGuard"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Plan> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Plan>) -> Result<Plan> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(Self { input, held: Arc::clone(&self.held), side: self.side }))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        // The node behind begins, since it is asked first.
+        let ended = (self.side == Side::Behind).then(|| {
+            self.held.begin(partition, &context);
+            Ended(Arc::clone(&self.held), partition)
+        });
+        let (held, side) = (Arc::clone(&self.held), self.side);
+        let stream = self.input.execute(partition, context)?;
+        let schema = stream.schema();
+        let counted = stream.map(move |batch| {
+            let _ = &ended;
+            let batch = batch?;
+            held.count(side, partition, &batch)?;
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+}
+
+/// The rows as they came, all of them in one piece, and the values of the windows.
+const WHOLE_COPIES: usize = 3;
+
+/// The rows in one piece, and the values of the windows.
+const BOUNDED_COPIES: usize = 2;
