@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::digest::{Digested, RowsDigest};
 use crate::error::{Code, QueryError};
+use crate::gate::Slot;
 use crate::guard::StopOnDrop;
 use crate::receipt::{Asked, Evidence, Progress, Receipt};
 use crate::request::{Limits, TimeLimit};
@@ -38,6 +39,14 @@ pub struct Answer {
     elapsed: Duration,
     rows: u64,
     state: State,
+}
+
+/// What a plan needs to run.
+pub(crate) struct Run {
+    pub(crate) context: Arc<TaskContext>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) stops: StopOnDrop,
+    pub(crate) slot: Slot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,13 +79,12 @@ impl Answer {
     /// Starts a planned query. `time` has a limit and what planning left of it.
     pub(crate) fn start(
         evidence: Evidence,
-        context: Arc<datafusion::execution::TaskContext>,
+        run: Run,
         limits: &Limits,
-        workers: Arc<Workers>,
-        stops: StopOnDrop,
         started: Instant,
         (time, time_left): (TimeLimit, Duration),
     ) -> Result<Self, QueryError> {
+        let Run { context, workers, stops, slot } = run;
         // Operators spawn tasks as they start, and those belong to the same threads.
         let handle = workers.handle();
         let entered = handle.enter();
@@ -95,7 +103,7 @@ impl Answer {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // The plan runs in a task of its own: a step that does not yield can then not keep the
         // caller from seeing the time limit, and a panic ends the query, not the program.
-        let producer = Task(handle.spawn(produce(stream, sender)));
+        let producer = Task(handle.spawn(produce(slot, stream, sender)));
         Ok(Self {
             schema,
             batches,
@@ -294,7 +302,9 @@ pub(crate) fn out_of_time(limit: TimeLimit) -> QueryError {
     QueryError::new(Code::LimitTime, text)
 }
 
+/// The place is given up last.
 async fn produce(
+    _slot: Slot,
     mut stream: SendableRecordBatchStream,
     sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
 ) {

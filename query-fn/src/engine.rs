@@ -16,10 +16,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::access::{Access, AccessPolicy, Grant};
-use crate::answer::{Answer, out_of_time};
+use crate::answer::{Answer, Run, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
 use crate::footers::Footers;
+use crate::gate::{Gate, Slot};
 use crate::guard::{self, Room, Stop};
 use crate::meter::{Meter, Metered};
 use crate::pinned::Pinned;
@@ -78,6 +79,7 @@ struct Core {
     shared: Shared,
     footers: Footers,
     workers: Arc<Workers>,
+    gate: Gate,
 }
 
 /// What a query is asked of.
@@ -86,6 +88,7 @@ struct Source {
     cost: SnapshotCost,
     store: Arc<dyn ObjectStore>,
     grant: Arc<Grant>,
+    slot: Slot,
 }
 
 impl Engine {
@@ -169,11 +172,12 @@ impl Engine {
         };
         grant.check_request(request)?;
         let statement = self.core.parse(request)?;
-        let snapshot = self.snapshot(request.mode, request.as_of);
         let limit = self.core.limits.time_limit(&request.bounds);
+        let slot = self.core.enter(limit).await?;
+        let snapshot = self.snapshot(request.mode, request.as_of);
         let (snapshot, cost) = in_time(limit, started, snapshot).await??;
         let store = self.reader.store().reader()?;
-        let source = Source { snapshot, cost, store, grant };
+        let source = Source { snapshot, cost, store, grant, slot };
         self.core.answer(request, statement, source, started).await
     }
 
@@ -232,7 +236,14 @@ impl Core {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
         let workers = Arc::new(Workers::new(limits.threads)?);
         let footers = Footers::new(limits.footer_bytes_max);
-        Ok(Self { limits, hash_files: false, shared, footers, workers })
+        let gate = Gate::new(limits.queries_max, limits.queries_waiting_max);
+        Ok(Self { limits, hash_files: false, shared, footers, workers, gate })
+    }
+
+    /// Waits until a query may run.
+    async fn enter(&self, limit: TimeLimit) -> Result<Slot, QueryError> {
+        let entered = tokio::time::timeout(limit.time, self.gate.enter()).await;
+        entered.unwrap_or_else(|_| Err(self.gate.late(limit.time)))
     }
 
     fn parse(&self, request: &Request) -> Result<Statement, QueryError> {
@@ -246,7 +257,7 @@ impl Core {
         source: Source,
         started: Instant,
     ) -> Result<Answer, QueryError> {
-        let Source { snapshot, cost: snapshot_cost, store, grant } = source;
+        let Source { snapshot, cost: snapshot_cost, store, grant, slot } = source;
         if request.repeatable {
             must_be_signed(&snapshot)?;
         }
@@ -273,7 +284,7 @@ impl Core {
         let bounds = (room, stop);
         let planning = physical_plan(session, statement, request.clone(), grant, bounds);
         let Planned { plan, context, is_ordered } =
-            in_time(limit, started, on_deep_stack(planning)).await??;
+            in_time(limit, started, on_deep_stack(planning, slot.clone())).await??;
         let asked = match is_ordered {
             Some(is_ordered) => Asked::Repeatable(Box::new(request.clone()), is_ordered),
             None if request.digested => Asked::Digest,
@@ -292,7 +303,8 @@ impl Core {
         };
         let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
-        Answer::start(evidence, context, &limits, workers, stops, started, (limit, left))
+        let run = Run { context, workers, stops, slot };
+        Answer::start(evidence, run, &limits, started, (limit, left))
     }
 }
 
@@ -307,8 +319,9 @@ async fn in_time<T>(
 
 /// Runs planning on a thread of its own. Planning walks syntax trees by recursion and does not
 /// yield: there it has the stack it needs, can not hold up the time limit, and a panic in it ends
-/// the query, not the program. When the caller no longer waits, the thread ends by itself.
-async fn on_deep_stack<F>(planning: F) -> Result<Planned, QueryError>
+/// the query, not the program. When the caller no longer waits, the thread ends by itself, and keeps
+/// the query's place until then.
+async fn on_deep_stack<F>(planning: F, slot: Slot) -> Result<Planned, QueryError>
 where
     F: Future<Output = Result<Planned, QueryError>> + Send + 'static,
 {
@@ -320,6 +333,7 @@ where
         .spawn(move || {
             // Nobody may be waiting any more.
             let _ = sender.send(runtime.block_on(planning));
+            drop(slot);
         })
         .map_err(|e| {
             let text = format!("could not start a thread to plan the query: {e}; try again");

@@ -30,6 +30,8 @@ pub enum Code {
     LimitBytes,
     /// It takes longer.
     LimitTime,
+    /// Too many others run and wait.
+    LimitQueries,
     /// The answer is longer than can be handed over.
     LimitResult,
     /// The archive could not be read.
@@ -42,7 +44,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Refused,
         Self::Access,
         Self::Syntax,
@@ -53,6 +55,7 @@ impl Code {
         Self::LimitRows,
         Self::LimitBytes,
         Self::LimitTime,
+        Self::LimitQueries,
         Self::LimitResult,
         Self::Archive,
         Self::Execution,
@@ -72,6 +75,7 @@ impl Code {
             Self::LimitRows => "LIMIT_ROWS",
             Self::LimitBytes => "LIMIT_BYTES",
             Self::LimitTime => "LIMIT_TIME",
+            Self::LimitQueries => "LIMIT_QUERIES",
             Self::LimitResult => "LIMIT_RESULT",
             Self::Archive => "ARCHIVE",
             Self::Execution => "EXECUTION",

@@ -1,7 +1,7 @@
 //! SQL answers out of the archive.
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
-//! queries), `guard` (what expressions may make), `catalog` and `table` (the tables of a snapshot),
+//! queries), `gate` (a few at once), `guard` (what expressions may make), `catalog` and `table` (the tables of a snapshot),
 //! `prune` (which files can matter), `read` (the scan), `fetch` (its requests), `access` (who may see
 //! what of it), `scans` and `note` (what became of its files), `answer` (batches within limits),
 //! `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file was read
@@ -24,6 +24,7 @@ pub mod explain;
 mod fetch;
 mod footers;
 mod functions;
+mod gate;
 mod guard;
 mod meter;
 mod note;

@@ -32,6 +32,10 @@ pub struct Limits {
     /// Memory for what is known of Parquet files, so that a later query need not read their ends
     /// again, in bytes; none is kept if 0.
     pub footer_bytes_max: usize,
+    /// Queries that run at once; further ones wait for their turn, as long as their time lasts.
+    pub queries_max: usize,
+    /// Queries that wait; further ones are refused.
+    pub queries_waiting_max: usize,
 }
 
 /// A folder for what does not fit into memory. It then holds events in the clear, which is why
@@ -55,6 +59,8 @@ impl Default for Limits {
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             sql_bytes_max: SQL_BYTES_MAX,
             footer_bytes_max: FOOTER_BYTES_MAX,
+            queries_max: QUERIES_MAX,
+            queries_waiting_max: QUERIES_WAITING_MAX,
         }
     }
 }
@@ -237,6 +243,14 @@ const TIME: Duration = Duration::from_secs(300);
 
 /// Thousands of ids in one IN list, and a bound on what parsing and planning can cost.
 const SQL_BYTES_MAX: usize = 256 * 1024;
+
+/// Each has an eighth of the memory at least, enough to sort a hundred thousand rows, and two
+/// processors are kept busy also while most of them wait for the store.
+const QUERIES_MAX: usize = 8;
+
+/// What eight at once answer within a minute if each takes seven seconds. A caller that is refused
+/// knows at once; one that waits longer would give up.
+const QUERIES_WAITING_MAX: usize = 64;
 
 /// A footer of a hundred columns takes about 100 kB in memory, and its page index as much again.
 const FOOTER_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Questions over HTTP: a body in, an answer out, a few at a time.
+//! Questions over HTTP: a body in, an answer out.
 
 use std::time::Duration;
 
@@ -17,19 +17,20 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::limits::{BODY_TIME, QUERIES_MAX, QUERY_TIME};
+use super::limits::{BODY_TIME, QUERY_TIME, QUESTIONS_READ_MAX, TURN_TIME};
 
 /// Answers questions.
 pub(crate) struct Asker {
     service: Service,
     door: Doorkeeper,
-    slots: Semaphore,
+    /// Whose bodies are read.
+    readers: Semaphore,
 }
 
 impl Asker {
     /// Answers whom the door lets in.
     pub(crate) fn new(service: Service, door: Doorkeeper) -> Self {
-        Self { service, door, slots: Semaphore::new(QUERIES_MAX) }
+        Self { service, door, readers: Semaphore::new(QUESTIONS_READ_MAX) }
     }
 
     /// The same, which tells a trail of each query.
@@ -39,11 +40,13 @@ impl Asker {
 
     /// Answers a request, whatever it is.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let Ok(_slot) = self.slots.acquire().await else { return unavailable() };
         let (head, body) = request.into_parts();
         let caller = match self.door.sender(None, &head.headers) {
             Ok(caller) => caller,
             Err(_) => return unauthenticated(),
+        };
+        let Ok(Ok(reading)) = timeout(TURN_TIME, self.readers.acquire()).await else {
+            return unavailable();
         };
         // A byte more than is read says that there is too much.
         let body = Limited::new(body, REQUEST_BYTES_MAX + 1).collect();
@@ -52,6 +55,7 @@ impl Asker {
             Ok(Err(_)) => Bytes::from(vec![b' '; REQUEST_BYTES_MAX + 1]),
             Err(_) => return unavailable(),
         };
+        drop(reading);
         let Ok(call) = call(QUERY_TIME, Some(caller)) else { return unavailable() };
         let request = HttpRequest {
             method: head.method.as_str(),

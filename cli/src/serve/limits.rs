@@ -42,8 +42,10 @@ pub(crate) const STORE_TIME: Duration = Duration::from_secs(60);
 /// before it kills it.
 pub(crate) const END_TIME: Duration = Duration::from_secs(20);
 
-/// Questions answered at once; they share the engine's memory.
-pub(crate) const QUERIES_MAX: usize = 8;
+/// Questions read at once, at most 64 MiB of bodies; how many are answered at once, and how many
+/// wait for it, the engine says. A proxy sends a body at once, so that many come in together only
+/// where senders are slow.
+pub(crate) const QUESTIONS_READ_MAX: usize = 64;
 
 /// How long a question may take; the engine's own limit is shorter.
 pub(crate) const QUERY_TIME: Duration = Duration::from_secs(310);

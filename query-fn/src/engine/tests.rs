@@ -200,6 +200,7 @@ impl Fixture {
             cost: SnapshotCost::default(),
             store: Arc::clone(&self.store) as Arc<dyn ObjectStore>,
             grant,
+            slot: core.gate.enter().await?,
         };
         core.answer(request, statement, source, Instant::now()).await
     }

@@ -30,7 +30,7 @@ pub const fn status(code: Code) -> u16 {
         | Code::LimitResult
         | Code::Execution => 422,
         Code::Internal => 500,
-        Code::Archive => 503,
+        Code::Archive | Code::LimitQueries => 503,
         Code::LimitTime => 504,
     }
 }

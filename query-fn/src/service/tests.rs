@@ -9,6 +9,7 @@ use crate::error::Code;
 use crate::request::Limits;
 
 mod answers;
+mod crowd;
 mod refusals;
 mod results;
 mod trail;
