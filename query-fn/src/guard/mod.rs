@@ -64,25 +64,18 @@ impl Room {
 /// is constant. Returns how many calls there are.
 ///
 /// # Errors
-/// `LIMIT_SQL` for more calls than there is memory for and for a list in each row of a window, `PLAN`
-/// for a cast to a type whose
-/// values have a length that the query chooses.
+/// `LIMIT_SQL` for more calls than there is memory for, `PLAN` for a cast to a type whose values
+/// have a length that the query chooses.
 pub(crate) fn guarded(
     plan: LogicalPlan,
     room: Room,
     stop: &Stop,
 ) -> Result<(LogicalPlan, usize), QueryError> {
-    let (mut calls, mut lists) = (0usize, false);
+    let mut calls = 0usize;
     let counted = visit(&plan, &mut |expr| {
         calls += usize::from(needs_guard(expr));
-        lists = lists || is_list_per_row(expr);
         refuse_cast(expr)
     });
-    if lists {
-        let text = "array_agg and string_agg make a list of all rows before for each row of a \
-                    window, more than fits anywhere: at most one a group; use GROUP BY";
-        return Err(QueryError::new(Code::LimitSql, text));
-    }
     counted.map_err(|e| QueryError::from_engine(&e))?;
     if calls > CALLS_MAX {
         let text = format!(
@@ -142,11 +135,6 @@ fn guard(expr: Expr, budget: &Budget) -> Expr {
         }
         other => other,
     }
-}
-
-fn is_list_per_row(expr: &Expr) -> bool {
-    let Expr::WindowFunction(call) = expr else { return false };
-    LISTS.contains(&call.fun.name())
 }
 
 /// A type with a length makes values of that length from nothing.
@@ -253,9 +241,6 @@ const GUARDED: &[&str] = &[
 
 /// Operators of which the same is true.
 const GUARDED_OPERATORS: &[Operator] = &[Operator::StringConcat];
-
-/// Aggregates whose value is as long as all they have seen.
-const LISTS: &[&str] = &["array_agg", "string_agg"];
 
 /// Functions that cast to a type they are told.
 const CASTS: &[&str] = &["arrow_cast", "arrow_try_cast", "cast_to_type", "try_cast_to_type"];

@@ -11,6 +11,9 @@ use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -22,14 +25,15 @@ type Plan = Arc<dyn ExecutionPlan>;
 
 /// The node, counted if it is a window.
 pub(super) fn guarded(node: Transformed<Plan>) -> Result<Transformed<Plan>> {
-    let copies = if node.data.is::<WindowAggExec>() {
-        WHOLE_COPIES
-    } else if node.data.is::<BoundedWindowAggExec>() {
-        BOUNDED_COPIES
+    let (copies, windows) = if let Some(whole) = node.data.downcast_ref::<WindowAggExec>() {
+        (WHOLE_COPIES, whole.window_expr())
+    } else if let Some(bounded) = node.data.downcast_ref::<BoundedWindowAggExec>() {
+        (BOUNDED_COPIES, bounded.window_expr())
     } else {
         return Ok(node);
     };
-    let held = Arc::new(Held { copies, partitions: Mutex::default() });
+    let lists = windows.iter().filter(|window| makes_lists(window.as_ref())).count();
+    let held = Arc::new(Held { copies, lists, partitions: Mutex::default() });
     let children = node.data.children().into_iter().map(|child| {
         let (input, held) = (Arc::clone(child), Arc::clone(&held));
         Arc::new(Counted { input, held, side: Side::Before }) as Plan
@@ -39,10 +43,23 @@ pub(super) fn guarded(node: Transformed<Plan>) -> Result<Transformed<Plan>> {
     Ok(Transformed::yes(Arc::new(Counted { input, held, side: Side::Behind })))
 }
 
+/// Whether each row gets a list of the rows of its window.
+fn makes_lists(window: &dyn WindowExpr) -> bool {
+    let window = window.as_any();
+    let plain = window.downcast_ref::<PlainAggregateWindowExpr>();
+    let sliding = window.downcast_ref::<SlidingAggregateWindowExpr>();
+    let aggregate = plain.map(PlainAggregateWindowExpr::get_aggregate_expr);
+    let aggregate =
+        aggregate.or_else(|| sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr));
+    aggregate.is_some_and(|aggregate| LISTS.contains(&aggregate.fun().name()))
+}
+
 /// What a window holds, by partition.
 #[derive(Debug)]
 struct Held {
     copies: usize,
+    /// Windows that make a list for each row.
+    lists: usize,
     partitions: Mutex<HashMap<usize, Count>>,
 }
 
@@ -78,7 +95,9 @@ impl Held {
         let left = count.rows.saturating_sub(count.rows_given);
         let row_bytes = count.bytes / count.rows.max(1);
         let held = left.saturating_mul(row_bytes).saturating_mul(self.copies);
-        count.reservation.try_resize(held)
+        // Each row's list may have all rows, also those that were handed on.
+        let lists = count.rows.saturating_mul(count.bytes).saturating_mul(self.lists);
+        count.reservation.try_resize(held.saturating_add(lists))
     }
 
     fn end(&self, partition: usize) {
@@ -167,6 +186,9 @@ impl ExecutionPlan for Counted {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
     }
 }
+
+/// Aggregates whose value is as long as all rows together.
+const LISTS: &[&str] = &["array_agg", "string_agg"];
 
 /// The rows as they came, all of them in one piece, and the values of the windows.
 const WHOLE_COPIES: usize = 3;

@@ -734,8 +734,12 @@ SELECT count(*) FROM (SELECT count(*) OVER () AS n FROM range(1, 10000000000)) A
 SELECT count(n) FROM (SELECT sum(value) OVER (ROWS BETWEEN CURRENT ROW AND 1000000000 FOLLOWING) AS n FROM range(1, 10000000000)) AS t
 
 -- name: window_of_lists
--- expect: LIMIT_SQL
+-- expect: LIMIT_MEMORY
 SELECT count(n) FROM (SELECT array_agg(value) OVER (ORDER BY value) AS n FROM range(1, 1000000)) AS t
+
+-- name: window_of_texts_over_everything
+-- expect: LIMIT_MEMORY
+SELECT count(n) FROM (SELECT string_agg(CAST(value AS VARCHAR), ',') OVER (ROWS BETWEEN 100000 PRECEDING AND CURRENT ROW) AS n FROM range(1, 10000000)) AS t
 
 -- name: recursion_that_grows
 -- expect: LIMIT_MEMORY|LIMIT_TIME
