@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use common::date::DAY_MICROS;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Statistics};
@@ -134,7 +135,11 @@ impl Scan<'_> {
                 most = if max > most { max } else { most };
             }
             if let Some(known) = statistics.column_statistics.get_mut(*column) {
-                set_bounds(known, least, most);
+                if self.filters.is_empty() && self.limit.is_none() {
+                    set_bounds(known, least, most);
+                } else {
+                    set_days(known, least, most);
+                }
             }
         }
         Ok(statistics)
@@ -165,6 +170,25 @@ fn set_bounds(known: &mut ColumnStatistics, min: &ScalarValue, max: &ScalarValue
     known.null_count = Precision::Exact(0);
     known.min_value = Precision::Exact(min.clone());
     known.max_value = Precision::Exact(max.clone());
+}
+
+/// Bounds that are no answers, and of whole days: the engine takes `CAST(event_time AS DATE)` back to
+/// the beginnings of days, and fails where those lie further apart than the bounds themselves.
+fn set_days(known: &mut ColumnStatistics, min: &ScalarValue, max: &ScalarValue) {
+    let (
+        ScalarValue::TimestampMicrosecond(Some(min), zone),
+        ScalarValue::TimestampMicrosecond(Some(max), _),
+    ) = (min, max)
+    else {
+        return;
+    };
+    let day = |day: i64| {
+        let micros = day.saturating_mul(DAY_MICROS);
+        Precision::Inexact(ScalarValue::TimestampMicrosecond(Some(micros), zone.clone()))
+    };
+    known.null_count = Precision::Exact(0);
+    known.min_value = day(min.div_euclid(DAY_MICROS));
+    known.max_value = day(max.div_euclid(DAY_MICROS).saturating_add(1));
 }
 
 /// The rows that count as the reader selects them; it wants every row of the file named.

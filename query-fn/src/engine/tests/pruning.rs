@@ -232,3 +232,22 @@ async fn plans_say_how_many_files_which_condition_drops() {
         assert_eq!(explained, plain, "{sql}");
     }
 }
+
+/// The engine compared how much of the time between the first and the last event a condition leaves
+/// with more time than there is, where the last one came earlier in its day than the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_taken_for_its_day_is_compared_whatever_the_first_and_the_last_moment_are() {
+    let mut fixture = Fixture::new().await;
+    // As if the first file began at noon; its bounds may be too narrow where nobody answers by them.
+    fixture.snapshot.files[0].entry.event_time_micros_min += DAY_MICROS / 2;
+    fixture.snapshot.files[0].entry.event_time_micros_max = DAY * DAY_MICROS + DAY_MICROS - 1;
+    for sql in [
+        "SELECT count(*) FROM mesh_events WHERE CAST(event_time AS DATE) <= event_date",
+        "SELECT count(*) FROM (SELECT * FROM mesh_events LIMIT 1000) \
+         WHERE CAST(event_time AS DATE) = event_date",
+        "SELECT count(*) FROM mesh_events AS a JOIN mesh_events AS b USING (request_id) \
+         WHERE a.event_time::date <= a.event_date",
+    ] {
+        assert_eq!(fixture.rows(sql).await, "300", "{sql}");
+    }
+}
