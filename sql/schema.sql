@@ -533,6 +533,7 @@ CREATE TABLE mesh_quarantine (
 --     sql_sha256 VARCHAR -- SHA-256 of the text that was sent, whole and unredacted, in hex
 --     question VARCHAR -- name of the stored question, if one was asked for
 --     mode VARCHAR -- fresh, sealed or strict
+--     dry_run BOOLEAN -- whether it was asked what the query would cost, and not for its rows
 --     version BIGINT -- version of the archive that answered
 --     files BIGINT -- files read
 --     bytes BIGINT -- bytes read

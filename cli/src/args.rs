@@ -1,5 +1,6 @@
 //! What the user typed: every command with its options and examples. No environment, no I/O.
 
+mod cost;
 mod export;
 mod invoke;
 mod key;
@@ -21,6 +22,7 @@ use maintain_fn::SealOptions;
 
 use crate::exit::EXIT_CODES_HELP;
 
+pub(crate) use cost::Cost;
 pub(crate) use export::{Export, Place as ExportPlace};
 pub(crate) use invoke::{Function, Invoke};
 pub(crate) use key::{
@@ -347,6 +349,7 @@ Examples:
   meshledger query -a ./audit --param who=cart \"SELECT count(*) FROM mesh_events WHERE src_service = $who\"
   meshledger query -a ./audit --receipt denials.receipt --question denied_by_policy
   meshledger query -a ./audit --out s3://acme-reports/nov.parquet --receipt nov.receipt --file nov.sql
+  meshledger query -a s3://acme-audit/mesh --dry-run --question denied_by_policy
   meshledger query -a ./audit                    (interactive; \\? shows its commands)
 
 Only queries are accepted. An answer that would pass a limit is an error, never a part of it.
@@ -410,6 +413,8 @@ pub(crate) struct Query {
     pub(crate) trail_queue: Option<String>,
     #[command(flatten)]
     pub(crate) export: Export,
+    #[command(flatten)]
+    pub(crate) cost: Cost,
     #[command(flatten)]
     pub(crate) limits: QueryLimits,
 }

@@ -32,7 +32,7 @@ pub(crate) enum Exit {
     Storage = 5,
     /// The query was refused or is wrong.
     Query = 6,
-    /// A limit on memory, time, bytes, rows or queries at once was reached.
+    /// A limit on memory, time, bytes, rows, cost or queries at once was reached.
     Limit = 7,
     /// `recheck` found another answer or history than a receipt states, or that it is none.
     Different = 8,
@@ -52,7 +52,7 @@ Exit codes:
     4  an input could not be read to its end; everything else was archived
     5  the archive or its storage failed
     6  the query was refused or is wrong
-    7  a limit on memory, time, bytes, rows or queries at once was reached
+    7  a limit on memory, time, bytes, rows, cost or queries at once was reached
     8  recheck found another answer or another history, or the receipt is not as it was written
     9  recheck is no longer possible: files that the answer was read from have expired
   130  interrupted
@@ -185,6 +185,8 @@ impl From<QueryError> for Failure {
             Code::LimitMemory
             | Code::LimitRows
             | Code::LimitBytes
+            | Code::LimitRequests
+            | Code::LimitCost
             | Code::LimitTime
             | Code::LimitQueries
             | Code::LimitResult => Exit::Limit,

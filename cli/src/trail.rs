@@ -33,11 +33,12 @@ pub(crate) const fn settings(kind: TrailKind, literals: TrailLiterals) -> Option
     }
 }
 
-/// When a query was asked.
+/// When a query was asked, and for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asking {
     started: Instant,
     time_micros: i64,
+    dry_run: bool,
 }
 
 impl Asking {
@@ -46,7 +47,12 @@ impl Asking {
     /// # Errors
     /// If the clock can not be read.
     pub(crate) fn now() -> Result<Self, Failure> {
-        Ok(Self { started: Instant::now(), time_micros: doors::now_micros()? })
+        Ok(Self { started: Instant::now(), time_micros: doors::now_micros()?, dry_run: false })
+    }
+
+    /// The same, not for its rows, but for what it would cost.
+    pub(crate) const fn dry(self) -> Self {
+        Self { dry_run: true, ..self }
     }
 }
 
@@ -77,7 +83,7 @@ impl Scribe {
         Ok(Self { trail: Trail::new(intake, literals, loss), who: who.to_owned() })
     }
 
-    /// Tells of a query and what came of it.
+    /// Tells of a query and what came of it; of one that was not run there is no answer.
     ///
     /// # Errors
     /// If the entry is lost and had to be there.
@@ -85,19 +91,20 @@ impl Scribe {
         &self,
         (request, question): (&Request, Option<&str>),
         asking: Asking,
-        answered: Result<&Answer, &Failure>,
+        answered: Result<Option<&Answer>, &Failure>,
     ) -> Result<(), Failure> {
-        let (started, time_micros) = (asking.started, asking.time_micros);
-        let receipt = answered.ok().map(Answer::receipt);
+        let Asking { started, time_micros, dry_run } = asking;
+        let answer = answered.ok().flatten();
+        let receipt = answer.map(Answer::receipt);
         // Of a caller from whom something is kept the receipt says too little.
         let receipt = receipt.as_ref().filter(|receipt| !receipt.restricted);
-        let digest = answered.ok().and_then(Answer::digest).map(|digest| digest.root.to_hex());
+        let digest = answer.and_then(Answer::digest).map(|digest| digest.root.to_hex());
         let id = Sha256Digest::of(doors::new_name()?.as_bytes()).to_hex();
         let entry = Entry {
             id: &id,
             time_micros,
             who: Some(&self.who),
-            asked: Some(Asked { request, question }),
+            asked: Some(Asked { request, question, dry_run }),
             receipt,
             result_digest: digest.as_deref(),
             outcome: answered.err().map_or("ok", Failure::code),

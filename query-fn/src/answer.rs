@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::digest::{Digested, RowsDigest};
 use crate::error::{Code, QueryError};
+use crate::fetch::OpenFile;
 use crate::gate::Slot;
 use crate::guard::StopOnDrop;
 use crate::receipt::{Asked, Evidence, Progress, Receipt};
@@ -47,6 +48,8 @@ pub(crate) struct Run {
     pub(crate) workers: Arc<Workers>,
     pub(crate) stops: StopOnDrop,
     pub(crate) slot: Slot,
+    /// Files that were opened to know what it costs, whose ends need not be read again.
+    pub(crate) opened: Vec<Arc<OpenFile>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Answer {
         started: Instant,
         (time, time_left): (TimeLimit, Duration),
     ) -> Result<Self, QueryError> {
-        let Run { context, workers, stops, slot } = run;
+        let Run { context, workers, stops, slot, opened } = run;
         // Operators spawn tasks as they start, and those belong to the same threads.
         let handle = workers.handle();
         let entered = handle.enter();
@@ -103,7 +106,7 @@ impl Answer {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // The plan runs in a task of its own: a step that does not yield can then not keep the
         // caller from seeing the time limit, and a panic ends the query, not the program.
-        let producer = Task(handle.spawn(produce(slot, stream, sender)));
+        let producer = Task(handle.spawn(produce((slot, opened), stream, sender)));
         Ok(Self {
             schema,
             batches,
@@ -256,8 +259,8 @@ impl Answer {
             let text = format!("the engine failed inside: {error}; this is a defect, report it");
             return Err(QueryError::new(Code::Internal, text));
         }
-        if self.evidence.meter.exceeded() {
-            return Err(QueryError::new(Code::LimitBytes, ""));
+        if let Some(refused) = self.evidence.meter.refusal() {
+            return Err(refused);
         }
         self.digest = match std::mem::replace(&mut self.digest, Digest::None) {
             Digest::Begun(digest) => Digest::Done(digest.finish()?),
@@ -272,16 +275,7 @@ impl Answer {
             let text = "or let sorting and grouping spill to a folder (`meshledger query --spill`)";
             return QueryError::new(Code::LimitMemory, format!("{}; {text}", error.text()));
         }
-        match self.evidence.meter.bytes_max() {
-            Some(max) if self.evidence.meter.exceeded() => QueryError::new(
-                Code::LimitBytes,
-                format!(
-                    "the query has to read more than {max} bytes; narrow event_date or event_time, \
-                     select fewer columns, or raise the byte limit"
-                ),
-            ),
-            _ => error,
-        }
+        self.evidence.meter.refusal().unwrap_or(error)
     }
 }
 
@@ -302,9 +296,9 @@ pub(crate) fn out_of_time(limit: TimeLimit) -> QueryError {
     QueryError::new(Code::LimitTime, text)
 }
 
-/// The place is given up last.
+/// What it holds is given up last.
 async fn produce(
-    _slot: Slot,
+    _held: (Slot, Vec<Arc<OpenFile>>),
     mut stream: SendableRecordBatchStream,
     sender: mpsc::Sender<Result<RecordBatch, QueryError>>,
 ) {

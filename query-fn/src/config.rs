@@ -44,7 +44,7 @@ pub(crate) fn read_settings() -> Result<Function, HostError> {
     let defect = |e: meshledger_query_fn::QueryError| {
         HostError::Io(std::io::Error::other(format!("the query engine can not be set up: {e}")))
     };
-    let engine = Engine::new(reader, limits()?).map_err(defect)?;
+    let engine = Engine::new(reader, limits()?).map_err(defect)?.billed_as_function();
     let engine = guarded(engine)?;
     let questions = Questions::built_in().map_err(defect)?;
     let transport = match is_on("MESHLEDGER_RESPONSE_STREAM")? {

@@ -19,12 +19,14 @@ use crate::access::{Access, AccessPolicy, Grant};
 use crate::answer::{Answer, Run, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
-use crate::footers::Footers;
+use crate::estimate::{self, Estimate, Reads};
+use crate::footers::{Footers, Readers};
 use crate::gate::{Gate, Slot};
 use crate::guard::{self, Room, Stop};
-use crate::meter::{Meter, Metered};
+use crate::meter::{Allowance, Meter, Metered};
 use crate::pinned::Pinned;
 use crate::plan;
+use crate::prices::Prices;
 use crate::receipt::{Asked, Evidence, SnapshotCost};
 use crate::repeat::{self, Repeatable};
 use crate::request::{Limits, Request, TimeLimit};
@@ -80,6 +82,7 @@ struct Core {
     footers: Footers,
     workers: Arc<Workers>,
     gate: Gate,
+    prices: Prices,
 }
 
 /// What a query is asked of.
@@ -97,7 +100,8 @@ impl Engine {
     /// # Errors
     /// If the folder to spill to can not be used.
     pub fn new(reader: Reader, limits: Limits) -> Result<Self, QueryError> {
-        let core = Core::new(limits)?;
+        let mut core = Core::new(limits)?;
+        core.prices = Prices::of(reader.store().url());
         Ok(Self { reader, core, latest: Mutex::default(), access: None, caller: None })
     }
 
@@ -108,6 +112,7 @@ impl Engine {
     pub fn limited(&self, limits: Limits) -> Result<Self, QueryError> {
         let mut engine =
             Self::new(self.reader.clone(), limits)?.hashing_files(self.core.hash_files);
+        engine.core.prices.clone_from(&self.core.prices);
         engine.access.clone_from(&self.access);
         engine.caller.clone_from(&self.caller);
         Ok(engine)
@@ -118,6 +123,13 @@ impl Engine {
     #[must_use]
     pub fn hashing_files(mut self, hash_files: bool) -> Self {
         self.core.hash_files = hash_files;
+        self
+    }
+
+    /// The same engine, whose estimates know that a Lambda function pays for computing.
+    #[must_use]
+    pub fn billed_as_function(mut self) -> Self {
+        self.core.prices = self.core.prices.with_lambda();
         self
     }
 
@@ -166,19 +178,60 @@ impl Engine {
         caller: Option<&str>,
     ) -> Result<Answer, QueryError> {
         let started = Instant::now();
+        let grant = self.grant(request, caller)?;
+        let (statement, source) = self.begin(request, grant, started).await?;
+        self.core.answer(request, statement, source, started).await
+    }
+
+    /// What a query would cost, without running it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Engine::query`], which would not answer it either; `LIMIT_BYTES`, `LIMIT_REQUESTS` or
+    /// `LIMIT_COST` if it would cost more than the request's caps.
+    pub async fn estimate(&self, request: &Request) -> Result<Estimate, QueryError> {
+        self.estimate_as(request, self.caller.as_deref()).await
+    }
+
+    /// As [`Engine::estimate`], for a caller.
+    ///
+    /// # Errors
+    /// As [`Engine::estimate`]; `ACCESS` if the access policy keeps something from the caller.
+    pub async fn estimate_as(
+        &self,
+        request: &Request,
+        caller: Option<&str>,
+    ) -> Result<Estimate, QueryError> {
+        let started = Instant::now();
+        let grant = self.grant(request, caller)?;
+        grant.check_estimate()?;
+        let (statement, source) = self.begin(request, grant, started).await?;
+        self.core.estimate(request, statement, source, started).await
+    }
+
+    /// What a caller may see, if the request is one that they may ask.
+    fn grant(&self, request: &Request, caller: Option<&str>) -> Result<Arc<Grant>, QueryError> {
         let grant = match &self.access {
             Some(access) => access.grant(caller)?,
             None => Arc::new(Grant::everything()),
         };
         grant.check_request(request)?;
+        Ok(grant)
+    }
+
+    /// Waits for a place, and reads the log.
+    async fn begin(
+        &self,
+        request: &Request,
+        grant: Arc<Grant>,
+        started: Instant,
+    ) -> Result<(Statement, Source), QueryError> {
         let statement = self.core.parse(request)?;
         let limit = self.core.limits.time_limit(&request.bounds);
         let slot = self.core.enter(limit).await?;
         let snapshot = self.snapshot(request.mode, request.as_of);
         let (snapshot, cost) = in_time(limit, started, snapshot).await??;
         let store = self.reader.store().reader()?;
-        let source = Source { snapshot, cost, store, grant, slot };
-        self.core.answer(request, statement, source, started).await
+        Ok((statement, Source { snapshot, cost, store, grant, slot }))
     }
 
     /// Reads the log now, so that the first query need not.
@@ -237,7 +290,8 @@ impl Core {
         let workers = Arc::new(Workers::new(limits.threads)?);
         let footers = Footers::new(limits.footer_bytes_max);
         let gate = Gate::new(limits.queries_max, limits.queries_waiting_max);
-        Ok(Self { limits, hash_files: false, shared, footers, workers, gate })
+        let prices = Prices::of("");
+        Ok(Self { limits, hash_files: false, shared, footers, workers, gate, prices })
     }
 
     /// Waits until a query may run.
@@ -250,6 +304,7 @@ impl Core {
         plan::parse(&request.sql, self.limits.sql_bytes_max)
     }
 
+    /// Plans a query and starts it, unless it is known to cost more than it may.
     async fn answer(
         &self,
         request: &Request,
@@ -257,13 +312,58 @@ impl Core {
         source: Source,
         started: Instant,
     ) -> Result<Answer, QueryError> {
+        let mut prepared = self.prepare(request, statement, source, started).await?;
+        if request.caps.are_set() {
+            let reads = prepared.reads(started).await?;
+            self.estimated(request, &prepared, &reads, started)?;
+            prepared.run.opened = reads.opened;
+        }
+        let Prepared { evidence, run, limits, limit, .. } = prepared;
+        let left = limit.time.saturating_sub(started.elapsed());
+        Answer::start(evidence, run, &limits, started, (limit, left))
+    }
+
+    /// Plans a query, and says what it would cost.
+    async fn estimate(
+        &self,
+        request: &Request,
+        statement: Statement,
+        source: Source,
+        started: Instant,
+    ) -> Result<Estimate, QueryError> {
+        let prepared = self.prepare(request, statement, source, started).await?;
+        let reads = prepared.reads(started).await?;
+        self.estimated(request, &prepared, &reads, started)
+    }
+
+    /// What a query would cost, if it may cost that much.
+    fn estimated(
+        &self,
+        request: &Request,
+        prepared: &Prepared,
+        reads: &Reads,
+        started: Instant,
+    ) -> Result<Estimate, QueryError> {
+        let took = started.elapsed();
+        let estimate = Estimate::of(&prepared.evidence, reads, &self.prices, took);
+        estimate.check(&request.caps)?;
+        Ok(estimate)
+    }
+
+    async fn prepare(
+        &self,
+        request: &Request,
+        statement: Statement,
+        source: Source,
+        started: Instant,
+    ) -> Result<Prepared, QueryError> {
         let Source { snapshot, cost: snapshot_cost, store, grant, slot } = source;
         if request.repeatable {
             must_be_signed(&snapshot)?;
         }
         let limits = self.limits.within(&request.bounds);
         let limit = self.limits.time_limit(&request.bounds);
-        let meter = Meter::new(limits.scan_bytes_max);
+        let meter = Meter::new(Allowance::of(&limits, &request.caps, &self.prices));
         let metered = Metered { inner: store, meter: Arc::clone(&meter) };
         let store: Arc<dyn ObjectStore> = match snapshot.mode {
             Mode::Fresh => Arc::new(metered),
@@ -301,10 +401,28 @@ impl Core {
             asked,
             restricted,
         };
-        let left = limit.time.saturating_sub(started.elapsed());
         let workers = Arc::clone(&self.workers);
-        let run = Run { context, workers, stops, slot };
-        Answer::start(evidence, run, &limits, started, (limit, left))
+        let run = Run { context, workers, stops, slot, opened: Vec::new() };
+        Ok(Prepared { evidence, run, readers, limits, limit })
+    }
+}
+
+/// A query that is planned.
+struct Prepared {
+    evidence: Evidence,
+    run: Run,
+    readers: Readers,
+    limits: Limits,
+    limit: TimeLimit,
+}
+
+impl Prepared {
+    /// What it is going to read, if nothing in a file can be skipped.
+    async fn reads(&self, started: Instant) -> Result<Reads, QueryError> {
+        let Evidence { plan, snapshot, files_hashed, meter, .. } = &self.evidence;
+        let reads = estimate::reads(plan, snapshot, &self.readers, *files_hashed);
+        let reads = in_time(self.limit, started, reads).await?;
+        reads.map_err(|error| meter.refusal().unwrap_or(error))
     }
 }
 

@@ -28,6 +28,10 @@ pub enum Code {
     LimitRows,
     /// More bytes would have to be read.
     LimitBytes,
+    /// More requests would have to be made.
+    LimitRequests,
+    /// It would cost more.
+    LimitCost,
     /// It takes longer.
     LimitTime,
     /// Too many others run and wait.
@@ -44,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Refused,
         Self::Access,
         Self::Syntax,
@@ -54,6 +58,8 @@ impl Code {
         Self::LimitMemory,
         Self::LimitRows,
         Self::LimitBytes,
+        Self::LimitRequests,
+        Self::LimitCost,
         Self::LimitTime,
         Self::LimitQueries,
         Self::LimitResult,
@@ -74,6 +80,8 @@ impl Code {
             Self::LimitMemory => "LIMIT_MEMORY",
             Self::LimitRows => "LIMIT_ROWS",
             Self::LimitBytes => "LIMIT_BYTES",
+            Self::LimitRequests => "LIMIT_REQUESTS",
+            Self::LimitCost => "LIMIT_COST",
             Self::LimitTime => "LIMIT_TIME",
             Self::LimitQueries => "LIMIT_QUERIES",
             Self::LimitResult => "LIMIT_RESULT",

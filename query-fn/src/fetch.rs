@@ -40,7 +40,7 @@ pub(crate) const SMALL_FILE_BYTES: u64 = 128 * 1024;
 pub(crate) const EAGER_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What a scan wants of each of its files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     /// Columns of the file that are read if a row is, by index.
     pub(crate) columns: Arc<[usize]>,
@@ -53,8 +53,8 @@ pub(crate) struct Wanted {
 /// The files of one query.
 pub(crate) struct Files {
     store: Arc<dyn ObjectStore>,
-    /// What other queries learnt; none if this one must learn all by itself.
-    known: Option<Arc<Known>>,
+    /// What was learnt before, by this query or by others.
+    known: Arc<Known>,
     /// Files that somebody holds open.
     open: Mutex<HashMap<Path, Weak<OpenFile>>>,
 }
@@ -68,6 +68,9 @@ pub(crate) struct OpenFile {
     suffix: Mutex<Option<(u64, Bytes)>>,
 }
 
+/// Rows of a row group, as ingest writes them.
+pub(crate) const ROW_GROUP_ROWS: u64 = 256 * 1024;
+
 /// Bytes of a file that were read, each with where they begin.
 type Read = Vec<(u64, Bytes)>;
 
@@ -76,7 +79,6 @@ type Read = Vec<(u64, Bytes)>;
 /// schema, 10 kB a row group, 2.4 kB a page of every column; filters take up to 2.6 bytes a row
 /// and column that has one.
 pub(crate) fn end_bytes(rows: u64) -> u64 {
-    const ROW_GROUP_ROWS: u64 = 256 * 1024;
     const PAGE_ROWS: u64 = 16 * 1024;
     let (groups, pages) = (rows.div_ceil(ROW_GROUP_ROWS).max(1), rows.div_ceil(PAGE_ROWS).max(1));
     let blooms = rows.saturating_mul(6).min(64 * 1024);
@@ -87,7 +89,7 @@ pub(crate) fn end_bytes(rows: u64) -> u64 {
 }
 
 impl Files {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, known: Option<Arc<Known>>) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, known: Arc<Known>) -> Arc<Self> {
         Arc::new(Self { store, known, open: Mutex::default() })
     }
 
@@ -107,6 +109,11 @@ impl Files {
         file
     }
 
+    /// What was learnt of the end of a file of this length.
+    pub(crate) fn known_end(&self, path: &Path, bytes: u64) -> Option<Arc<End>> {
+        End::of(&self.known, path, bytes)
+    }
+
     /// Ranges of a file, near ones joined, side by side.
     async fn read(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let read = self.store.get_ranges(path, ranges).await;
@@ -115,6 +122,11 @@ impl Files {
 }
 
 impl OpenFile {
+    /// Where that begins which is in memory of its end; the file's length if nothing is.
+    pub(crate) fn in_memory_from(&self) -> u64 {
+        lock(&self.suffix).as_ref().map_or(self.bytes, |(start, _)| *start)
+    }
+
     fn known_end(&self) -> Option<Arc<End>> {
         self.end.get().map(|end| Arc::clone(&lock(end)))
     }
@@ -128,8 +140,7 @@ impl OpenFile {
         wants_index: bool,
     ) -> Result<Arc<End>> {
         let end = self.end.get_or_try_init(|| async {
-            let known = files.known.as_ref();
-            let end = match known.and_then(|known| End::of(known, &self.path, self.bytes)) {
+            let end = match files.known_end(&self.path, self.bytes) {
                 Some(end) => end,
                 None => self.read_end(files, first_bytes).await?,
             };
@@ -177,9 +188,7 @@ impl OpenFile {
             .map(|(start, bytes)| (start, Bytes::copy_from_slice(&bytes)))
             .collect();
         let end = Arc::new(End::new(Arc::new(metadata)).with_blooms(blooms));
-        if let Some(known) = &files.known {
-            end.keep(known, &self.path, self.bytes);
-        }
+        end.keep(&files.known, &self.path, self.bytes);
         *lock(&self.suffix) = Some((start, suffix));
         Ok(end)
     }
@@ -190,9 +199,7 @@ impl OpenFile {
         if let Some(place) = self.end.get() {
             *lock(place) = Arc::clone(&end);
         }
-        if let Some(known) = &files.known {
-            end.keep(known, &self.path, self.bytes);
-        }
+        end.keep(&files.known, &self.path, self.bytes);
         end
     }
 
@@ -276,19 +283,37 @@ impl OpenFile {
 }
 
 /// Where these columns lie in a row group.
-fn chunks_of(
+pub(crate) fn chunks_of(
     metadata: &ParquetMetaData,
     group: &RowGroupMetaData,
     columns: &[usize],
 ) -> Vec<Range<u64>> {
+    columns_of(metadata, group, columns).map(chunk_range).collect()
+}
+
+/// Where the bloom filters of these columns lie in a row group.
+pub(crate) fn blooms_of(
+    metadata: &ParquetMetaData,
+    group: &RowGroupMetaData,
+    columns: &[usize],
+) -> Vec<Range<u64>> {
+    columns_of(metadata, group, columns).filter_map(bloom_range).collect()
+}
+
+/// The chunks of these columns.
+fn columns_of<'a>(
+    metadata: &'a ParquetMetaData,
+    group: &'a RowGroupMetaData,
+    columns: &'a [usize],
+) -> impl Iterator<Item = &'a ColumnChunkMetaData> {
     let schema = metadata.file_metadata().schema_descr();
-    let is_wanted = |leaf: usize| columns.contains(&schema.get_column_root_idx(leaf));
-    let chunks = group.columns().iter().enumerate().filter(|(leaf, _)| is_wanted(*leaf));
-    chunks.map(|(_, chunk)| chunk_range(chunk)).collect()
+    let is_wanted = move |leaf: usize| columns.contains(&schema.get_column_root_idx(leaf));
+    let chunks = group.columns().iter().enumerate();
+    chunks.filter(move |(leaf, _)| is_wanted(*leaf)).map(|(_, chunk)| chunk)
 }
 
 /// Whether they come in about the time of a request.
-fn are_few(chunks: &[Range<u64>]) -> bool {
+pub(crate) fn are_few(chunks: &[Range<u64>]) -> bool {
     let bytes = chunks.iter().map(|chunk| chunk.end.saturating_sub(chunk.start));
     bytes.fold(0, u64::saturating_add) <= EAGER_BYTES_MAX
 }
@@ -341,6 +366,11 @@ fn bloom_range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
 
 fn has_index(metadata: &ParquetMetaData) -> bool {
     metadata.column_index().is_some() && metadata.offset_index().is_some()
+}
+
+/// Where the page index lies, if there is one and it was not read.
+pub(crate) fn unread_index(metadata: &ParquetMetaData) -> Option<Range<u64>> {
+    index_range(metadata).filter(|_| !has_index(metadata))
 }
 
 /// Where the page index lies, if there is one.

@@ -33,6 +33,8 @@ pub(crate) type Known = DefaultCache<Path, CachedFileMetadataEntry>;
 pub(crate) struct Footers {
     fresh: Arc<Known>,
     strict: Arc<Known>,
+    /// Of what one query learnt for itself alone.
+    query_bytes_max: usize,
 }
 
 /// What is known of the end of a file.
@@ -46,7 +48,8 @@ impl Footers {
     /// At most so many bytes, half of them for each mode.
     pub(crate) fn new(bytes_max: usize) -> Self {
         let known = || Arc::new(Known::new(bytes_max / 2));
-        Self { fresh: known(), strict: known() }
+        let query_bytes_max = QUERY_BYTES_MAX.min(bytes_max);
+        Self { fresh: known(), strict: known(), query_bytes_max }
     }
 
     /// Bytes they take.
@@ -54,8 +57,8 @@ impl Footers {
         self.fresh.memory_used().saturating_add(self.strict.memory_used())
     }
 
-    /// What opens the files of a snapshot. Files that are hashed for each query are read whole
-    /// anyway.
+    /// What opens the files of a snapshot. A strict query that may not use what others learnt
+    /// remembers what it learnt itself: threads and scans come to the same file one after another.
     pub(crate) fn readers(
         &self,
         snapshot: &Snapshot,
@@ -63,11 +66,11 @@ impl Footers {
         store: &Arc<dyn ObjectStore>,
     ) -> Readers {
         let known = match snapshot.mode {
-            Mode::Fresh => Some(&self.fresh),
-            Mode::Strict if !files_hashed && has_versions(snapshot) => Some(&self.strict),
-            Mode::Strict => None,
+            Mode::Fresh => Arc::clone(&self.fresh),
+            Mode::Strict if !files_hashed && has_versions(snapshot) => Arc::clone(&self.strict),
+            Mode::Strict => Arc::new(Known::new(self.query_bytes_max)),
         };
-        Files::new(Arc::clone(store), known.map(Arc::clone))
+        Files::new(Arc::clone(store), known)
     }
 }
 
@@ -126,6 +129,9 @@ impl End {
         known.put(path, CachedFileMetadataEntry::new(meta, kept));
     }
 }
+
+/// Some dozens of files: threads that share one are seldom further apart.
+const QUERY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// These bytes, if they are a part of those that begin at `start`.
 pub(crate) fn part(start: u64, bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {

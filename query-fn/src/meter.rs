@@ -1,10 +1,10 @@
-//! The store as one query sees it: counted, and bounded in bytes.
+//! The store as one query sees it: counted, and bounded in bytes and requests.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -15,13 +15,64 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::error::{Code, QueryError};
+use crate::prices::{Dollars, Prices};
+use crate::request::{Caps, Limits};
+
+/// The most that one query may ask of the store.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    bytes: Option<u64>,
+    requests: Option<u64>,
+    /// Requests that an amount of money buys.
+    bought: Option<(u64, Dollars)>,
+}
+
+impl Allowance {
+    /// What limits and caps allow together.
+    pub(crate) fn of(limits: &Limits, caps: &Caps, prices: &Prices) -> Self {
+        let bytes = [limits.scan_bytes_max, caps.bytes].into_iter().flatten().min();
+        let buys = |dollars| prices.requests_for(dollars).map(|requests| (requests, dollars));
+        Self { bytes, requests: caps.requests, bought: caps.dollars.and_then(buys) }
+    }
+
+    /// What the next request would pass, if so many were made.
+    fn passed_by(&self, requests: u64) -> Option<Code> {
+        let over = |most: Option<u64>| most.is_some_and(|most| requests >= most);
+        if over(self.requests) {
+            return Some(Code::LimitRequests);
+        }
+        over(self.bought.map(|(requests, _)| requests)).then_some(Code::LimitCost)
+    }
+
+    /// The error of a query that has to ask for more.
+    fn refusal(&self, code: Code) -> QueryError {
+        let narrow = "narrow event_date or event_time";
+        let text = match (code, self.bytes, self.requests, self.bought) {
+            (Code::LimitBytes, Some(most), ..) => format!(
+                "the query has to read more than {most} bytes; {narrow}, select fewer columns, or \
+                 raise the byte limit"
+            ),
+            (Code::LimitRequests, _, Some(most), _) => format!(
+                "the query has to make more than {most} requests; {narrow}, or raise the cap"
+            ),
+            (_, _, _, Some((most, dollars))) => format!(
+                "the query has to make more than the {most} requests that ${dollars} pays for; \
+                 {narrow}, or raise the cap"
+            ),
+            _ => "the query has to read more than it may".to_owned(),
+        };
+        QueryError::new(code, text)
+    }
+}
+
 /// What one query asked of the store.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    bytes_max: Option<u64>,
+    allowance: Allowance,
     bytes: AtomicU64,
     requests: AtomicU64,
-    exceeded: AtomicBool,
+    exceeded: OnceLock<Code>,
     files: Mutex<HashMap<Path, Spent>>,
 }
 
@@ -35,8 +86,8 @@ pub(crate) struct Spent {
 }
 
 impl Meter {
-    pub(crate) fn new(bytes_max: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { bytes_max, ..Self::default() })
+    pub(crate) fn new(allowance: Allowance) -> Arc<Self> {
+        Arc::new(Self { allowance, ..Self::default() })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -47,14 +98,10 @@ impl Meter {
         self.requests.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn bytes_max(&self) -> Option<u64> {
-        self.bytes_max
-    }
-
-    /// Whether a read was refused. The engine skips some failed reads (of a bloom filter, say), so
-    /// this flag, not the error that surfaces, tells whether the limit was hit.
-    pub(crate) fn exceeded(&self) -> bool {
-        self.exceeded.load(Ordering::Relaxed)
+    /// The error of a query of which a read was refused. The engine skips some failed reads (of a
+    /// bloom filter, say), so this, not the error that surfaces, tells whether a limit was hit.
+    pub(crate) fn refusal(&self) -> Option<QueryError> {
+        self.exceeded.get().map(|code| self.allowance.refusal(*code))
     }
 
     /// How many files something was read of.
@@ -77,18 +124,34 @@ impl Meter {
         }
     }
 
-    fn refuse(&self) -> Error {
-        self.exceeded.store(true, Ordering::Relaxed);
-        Error::Generic { store: "meter", source: "the query's limit of bytes is used up".into() }
+    fn refuse(&self, code: Code) -> Error {
+        let _ = self.exceeded.set(code);
+        Error::Generic { store: "meter", source: "the query may read no more".into() }
+    }
+
+    /// Counts a request about to be made; refuses those beyond the limit, and all after one that was
+    /// refused.
+    fn ask(&self) -> Result<()> {
+        if let Some(code) = self.exceeded.get() {
+            return Err(self.refuse(*code));
+        }
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        match self.allowance.passed_by(before) {
+            Some(code) => {
+                self.requests.fetch_sub(1, Ordering::Relaxed);
+                Err(self.refuse(code))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Counts bytes about to be read; refuses those beyond the limit.
     fn take(&self, bytes: u64) -> Result<()> {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match self.bytes_max {
-            Some(max) if before.saturating_add(bytes) > max => {
+        match self.allowance.bytes {
+            Some(most) if before.saturating_add(bytes) > most => {
                 self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-                Err(self.refuse())
+                Err(self.refuse(Code::LimitBytes))
             }
             _ => Ok(()),
         }
@@ -128,10 +191,7 @@ impl ObjectStore for Metered {
     // `get_ranges` keeps its provided form: it joins near ranges and comes through here for each
     // request it makes, so what is counted is what was asked.
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if self.meter.exceeded() {
-            return Err(self.meter.refuse());
-        }
-        self.meter.requests.fetch_add(1, Ordering::Relaxed);
+        self.meter.ask()?;
         self.meter.note(location, |spent| spent.requests += 1);
         let head = options.head;
         let asked = match &options.range {

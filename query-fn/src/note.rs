@@ -32,6 +32,11 @@ pub(crate) fn noted(plan: Arc<dyn ExecutionPlan>, note: Option<Note>) -> Arc<dyn
     Arc::new(DataSourceExec::new(Arc::new(Noted { inner, note: note.into() })))
 }
 
+/// The source without its note, if it has one.
+pub(crate) fn without(source: &Arc<dyn DataSource>) -> &Arc<dyn DataSource> {
+    source.downcast_ref::<Noted>().map_or(source, |noted| &noted.inner)
+}
+
 /// A source with a note.
 #[derive(Debug)]
 struct Noted {

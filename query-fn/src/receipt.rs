@@ -78,6 +78,14 @@ pub struct Receipt {
     pub restricted: bool,
 }
 
+/// The name of a mode.
+pub(crate) const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Fresh => "fresh",
+        Mode::Strict => "strict",
+    }
+}
+
 /// What a caller is told from whom something is kept. What is new in a receipt is kept from them
 /// until somebody has thought about what it tells.
 const TOLD_ALWAYS: [&str; 8] = [
@@ -195,10 +203,7 @@ impl Evidence {
             complete: progress.complete,
             version: self.snapshot.version,
             table_id: self.snapshot.table_id.clone(),
-            mode: match self.snapshot.mode {
-                Mode::Fresh => "fresh",
-                Mode::Strict => "strict",
-            },
+            mode: mode_name(self.snapshot.mode),
             sealed_through: self.snapshot.sealed_through().cloned(),
             files_hashed: self.files_hashed,
             unsealed_manifests: self.snapshot.unsealed_manifests,

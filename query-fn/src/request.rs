@@ -9,6 +9,7 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use datafusion::scalar::ScalarValue;
 
 use crate::error::{Code, QueryError};
+use crate::prices::Dollars;
 
 /// Bounds of one engine. Hitting one is an error, never a shorter answer.
 #[derive(Debug, Clone)]
@@ -76,8 +77,10 @@ pub struct Request {
     pub mode: Mode,
     /// The version to answer from, without what waited then; the latest if absent.
     pub as_of: Option<u64>,
-    /// What this one may cost.
+    /// Where this one ends.
     pub bounds: Bounds,
+    /// What this one may cost: known to cost more, it does not begin.
+    pub caps: Caps,
     /// Whether the receipt says why each file was read or not.
     pub explain_pruning: bool,
     /// Whether the answer must follow from the archive's content and the request alone, so that
@@ -98,6 +101,7 @@ impl Request {
             mode,
             as_of: None,
             bounds: Bounds::default(),
+            caps: Caps::default(),
             explain_pruning: false,
             repeatable: false,
             digested: false,
@@ -117,6 +121,27 @@ pub struct Bounds {
     pub time: Option<Duration>,
     /// Time until whoever answers has to end, which is another reason to stop.
     pub deadline: Option<Duration>,
+}
+
+/// The most that one request may cost. A query whose [`Estimate`](crate::Estimate) says more is
+/// refused before it reads data, and one that turns out to need more ends there. Where there is a
+/// cap, an estimate is made first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Caps {
+    /// Most bytes to read from data files.
+    pub bytes: Option<u64>,
+    /// Most requests for data files.
+    pub requests: Option<u64>,
+    /// Most money, by the prices the engine knows. While the query runs, it bounds the requests;
+    /// computing is bounded by the time limit.
+    pub dollars: Option<Dollars>,
+}
+
+impl Caps {
+    /// Whether there is any.
+    pub(crate) fn are_set(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// How long a query may take, and who says so.

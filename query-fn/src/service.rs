@@ -28,8 +28,8 @@ use self::encode::Encoder;
 use self::event::Event;
 pub use self::event::{HttpRequest, REQUEST_BYTES_MAX};
 pub use self::failure::{Failure, status};
-use self::reply::Way;
 pub use self::reply::{HttpAnswer, Reply};
+use self::reply::{Told, Way};
 use crate::answer::out_of_time;
 use crate::digest::Digested;
 use crate::engine::Engine;
@@ -141,9 +141,11 @@ impl Service {
             Ok(Event::Http(request)) => {
                 let way = self.way();
                 let call = Call { caller: request.caller.clone(), ..call };
-                Reply::Http(HttpAnswer::of(
-                    self.over_http(&HttpRequest::of(&request), &call, way).await,
-                ))
+                let answered = match HttpRequest::of(&request) {
+                    Ok(request) => self.over_http(&request, &call, way).await,
+                    Err(refused) => Err(refused),
+                };
+                Reply::Http(HttpAnswer::of(answered))
             }
             Err(refused) => Reply::Http(HttpAnswer::of(Err(refused))),
         }
@@ -166,16 +168,17 @@ impl Service {
         request: &HttpRequest<'_>,
         call: &Call,
         way: Way,
-    ) -> Result<Done, Failure> {
+    ) -> Result<Told, Failure> {
         request.check()?;
         self.ask(request.body, call, way).await
     }
 
-    async fn ask(&self, bytes: &[u8], call: &Call, way: Way) -> Result<Done, Failure> {
+    async fn ask(&self, bytes: &[u8], call: &Call, way: Way) -> Result<Told, Failure> {
         let started = Instant::now();
         let ask = Ask::parse(bytes, &self.questions);
         let mut read = None;
         let answered = match &ask {
+            Ok(ask) if ask.dry_run => self.estimated(ask, call).await,
             Ok(ask) => self.asked(ask, call, way, &mut read).await,
             Err(refused) => Err(refused.clone()),
         };
@@ -190,7 +193,7 @@ impl Service {
         (started, call): (Instant, &Call),
         ask: Option<&Ask>,
         read: Option<&(Receipt, Option<Digested>)>,
-        answered: &Result<Done, Failure>,
+        answered: &Result<Told, Failure>,
     ) -> Result<(), Failure> {
         let Some(trail) = &self.trail else { return Ok(()) };
         let elapsed = started.elapsed();
@@ -202,7 +205,7 @@ impl Service {
             id: &id,
             time_micros: call.now_micros,
             who: call.caller.as_deref(),
-            asked: ask.map(|ask| Asked { request: &ask.request, question }),
+            asked: ask.map(|ask| Asked { request: &ask.request, question, dry_run: ask.dry_run }),
             receipt: read.map(|(receipt, _)| receipt),
             result_digest: digest.as_deref(),
             outcome: answered.as_ref().err().map_or("ok", |failure| failure.code),
@@ -217,13 +220,22 @@ impl Service {
         told.map_err(|why| Failure::trail(&why))
     }
 
+    /// What a query would cost.
+    async fn estimated(&self, ask: &Ask, call: &Call) -> Result<Told, Failure> {
+        let left = call.time_left.saturating_sub(margin(call.time_left));
+        let bounds = Bounds { deadline: Some(left), ..ask.request.bounds };
+        let request = Request { bounds, ..ask.request.clone() };
+        let estimate = self.engine.estimate_as(&request, call.caller.as_deref()).await?;
+        Ok(Told::Estimate(Box::new(estimate)))
+    }
+
     async fn asked(
         &self,
         ask: &Ask,
         call: &Call,
         way: Way,
         read: &mut Option<(Receipt, Option<Digested>)>,
-    ) -> Result<Done, Failure> {
+    ) -> Result<Told, Failure> {
         let margin = margin(call.time_left);
         let left = call.time_left.saturating_sub(margin);
         let mut outlet = Outlet::new(self, ask, call, way)?;
@@ -233,7 +245,7 @@ impl Service {
         let run = self.run((&request, call), ask, &mut outlet, read);
         let ended = tokio::time::timeout(left, run).await;
         let failure = match ended {
-            Ok(Ok(done)) => return Ok(done),
+            Ok(Ok(done)) => return Ok(Told::Answer(Box::new(done))),
             Ok(Err(failure)) => failure,
             Err(_) => out_of_time(TimeLimit { time: left, by_deadline: true }).into(),
         };

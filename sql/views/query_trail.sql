@@ -8,6 +8,7 @@
 -- column: sql_sha256  -- SHA-256 of the text that was sent, whole and unredacted, in hex
 -- column: question  -- name of the stored question, if one was asked for
 -- column: mode  -- fresh, sealed or strict
+-- column: dry_run  -- whether it was asked what the query would cost, and not for its rows
 -- column: version  -- version of the archive that answered
 -- column: files  -- files read
 -- column: bytes  -- bytes read
@@ -29,6 +30,7 @@ SELECT
     NULLIF(split_part(split_part(attributes, '"sql_sha256":"', 2), '"', 1), '') AS sql_sha256,
     NULLIF(split_part(split_part(attributes, '"question":"', 2), '"', 1), '') AS question,
     NULLIF(split_part(split_part(attributes, '"mode":"', 2), '"', 1), '') AS mode,
+    strpos(attributes, '"dry_run":true') > 0 AS dry_run,
     TRY_CAST(split_part(split_part(split_part(attributes, '"version":', 2), ',', 1), '}', 1) AS BIGINT) AS version,
     TRY_CAST(split_part(split_part(split_part(attributes, '"files":', 2), ',', 1), '}', 1) AS BIGINT) AS files,
     TRY_CAST(split_part(split_part(split_part(attributes, '"bytes":', 2), ',', 1), '}', 1) AS BIGINT) AS bytes,

@@ -18,6 +18,7 @@ mod demo;
 mod depths;
 mod differential;
 mod engines;
+mod estimates;
 mod evidence;
 mod exactly_once;
 mod export;

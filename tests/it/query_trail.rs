@@ -191,7 +191,7 @@ con.execute(\"SET TimeZone = 'UTC'\")
 files = glob.glob(archive + '/data/**/*.parquet', recursive=True)
 con.execute('CREATE VIEW mesh_events AS SELECT * FROM read_parquet(' + repr(files) + ', hive_partitioning=true)')
 con.execute('CREATE VIEW query_trail AS ' + open(view).read())
-cursor = con.execute('SELECT who, sql, sql_sha256, question, mode, version, files, bytes, rows_returned, '
+cursor = con.execute('SELECT who, sql, sql_sha256, question, mode, dry_run, version, files, bytes, rows_returned, '
                      'result_digest, outcome, error_code, elapsed_us, query_id FROM query_trail ORDER BY asked_at')
 names = [column[0] for column in cursor.description]
 for row in cursor.fetchall():
@@ -208,20 +208,22 @@ fn the_trail_is_the_same_in_duckdb() {
     };
     // Texts that look like members of an entry.
     ask(&[r#"SELECT '"rows":7,"version":9' AS "mode"":""x""" FROM mesh_events"#], 0);
-    ask(&["SELECT $p AS p", "--param", r#"p="version":99,"mode":"none""#], 0);
+    ask(&["SELECT $p AS p", "--param", r#"p="version":99,"dry_run":true,"mode":"none""#], 0);
     ask(&["--question", "quarantine_summary"], 0);
     ask(&["SELECT nope"], 6);
+    ask(&["--dry-run", "SELECT 1"], 0);
     laptop.seal();
     let view = repository().join("sql/views/query_trail.sql").display().to_string();
     let program = Program::new(venv().join("bin/python"));
     let theirs = program.args(["-c", DUCKDB, laptop.archive(), &view]).run().expect(0).json_lines();
-    let columns = "who, sql, sql_sha256, question, mode, version, files, bytes, rows_returned, \
+    let columns = "who, sql, sql_sha256, question, mode, dry_run, version, files, bytes, rows_returned, \
                    result_digest, outcome, error_code, elapsed_us, query_id";
     let ours = laptop.query(&format!("SELECT {columns} FROM query_trail ORDER BY asked_at"));
     assert_eq!(ours, theirs);
     let of = |name: &str| ours.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
-    assert_eq!(of("rows_returned"), [json!(3), json!(1), json!(0), Value::Null]);
-    assert_eq!(of("version"), [json!(0), json!(0), json!(0), Value::Null]);
-    assert_eq!(of("mode"), vec![json!("fresh"); 4]);
+    assert_eq!(of("rows_returned"), [json!(3), json!(1), json!(0), Value::Null, Value::Null]);
+    assert_eq!(of("version"), [json!(0), json!(0), json!(0), Value::Null, Value::Null]);
+    assert_eq!(of("dry_run"), [false, false, false, false, true].map(Value::from));
+    assert_eq!(of("mode"), vec![json!("fresh"); 5]);
     assert_eq!(of("question")[2], "quarantine_summary");
 }

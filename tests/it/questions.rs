@@ -43,6 +43,24 @@ impl Desk {
     /// Columns, rows and receipt of a request of the query API.
     #[track_caller]
     pub(crate) fn ask(&self, request: &Value) -> Value {
+        let answer = self.asked(request);
+        assert!(answer["rows"].is_array(), "{request}: {answer}");
+        answer
+    }
+
+    /// What a request is said to cost, and then its answer.
+    #[track_caller]
+    fn estimate_and_answer(&self, request: &Value) -> (Value, Value) {
+        let mut dry = request.clone();
+        dry["dry_run"] = json!(true);
+        let mut told = self.asked(&dry);
+        assert!(told["estimate"].is_object(), "{request}: {told}");
+        let estimate = told["estimate"].take();
+        (estimate, self.ask(request))
+    }
+
+    #[track_caller]
+    fn asked(&self, request: &Value) -> Value {
         let call = Call {
             time_left: Duration::from_secs(300),
             now_micros: 1_793_577_600_000_000,
@@ -52,11 +70,7 @@ impl Desk {
         let body = request.to_string();
         let asked = self.service.answer(body.as_bytes(), call);
         match self.runtime.block_on(asked) {
-            Reply::Payload(bytes) => {
-                let answer: Value = serde_json::from_slice(&bytes).unwrap();
-                assert!(answer["rows"].is_array(), "{request}: {answer}");
-                answer
-            }
+            Reply::Payload(bytes) => serde_json::from_slice(&bytes).unwrap(),
             other => panic!("{request}: {other:?}"),
         }
     }
@@ -88,8 +102,16 @@ struct Rows {
     rows: Vec<Vec<Value>>,
 }
 
-fn ours(desk: &Desk, job: &Job) -> Rows {
-    let answer = desk.ask(&job.request);
+/// What a query read, if it is more than it was said to read.
+pub(crate) fn over(estimate: &Value, receipt: &Value) -> Option<String> {
+    let number = |of: &Value| of.as_u64().unwrap_or_else(|| panic!("{of} is no number"));
+    let members = [("bytes", "bytes_read"), ("requests", "requests"), ("files", "files_read")];
+    let over =
+        members.iter().find(|(said, found)| number(&estimate[*said]) < number(&receipt[*found]));
+    over.map(|(said, _)| format!("{said}: {estimate}\n{receipt}"))
+}
+
+fn ours(answer: &Value) -> Rows {
     let names = answer["columns"].as_array().unwrap().iter();
     let columns: Vec<String> =
         names.map(|column| column["name"].as_str().unwrap().to_owned()).collect();
@@ -362,7 +384,20 @@ fn every_file_answers_as_duckdb_does_and_no_answer_is_empty() {
     let mut answers: BTreeMap<&str, Rows> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (job, theirs) in jobs.iter().zip(theirs) {
-        let ours = ours(&desk, job);
+        let (estimate, answer) = desk.estimate_and_answer(&job.request);
+        let ours = ours(&answer);
+        wrong.extend(
+            over(&estimate, &answer["receipt"]).map(|over| format!("{}: {over}", job.name)),
+        );
+        // Reports ask as the other questions do.
+        if job.against.is_none() && !job.file.starts_with("compliance/") {
+            // A strict query uses nothing that others learnt of files.
+            let mut request = job.request.clone();
+            request["mode"] = json!("strict");
+            let (estimate, answer) = desk.estimate_and_answer(&request);
+            let over = over(&estimate, &answer["receipt"]);
+            wrong.extend(over.map(|over| format!("strict {}: {over}", job.name)));
+        }
         // Views have no order of their own.
         let (ours, theirs) =
             if job.params.is_empty() { (sorted(ours), sorted(theirs)) } else { (ours, theirs) };

@@ -48,7 +48,7 @@ pub(super) async fn run(args: Query, mut interrupt: Interrupt) -> Outcome {
     let told = match &scribe {
         Some(scribe) => {
             let question = args.question.as_deref();
-            let answered = written.as_ref().map(|(answer, _)| answer);
+            let answered = written.as_ref().map(|(answer, _)| Some(answer));
             scribe.tell((&request, question), asked, answered).await
         }
         None => Ok(()),

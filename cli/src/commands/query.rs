@@ -47,7 +47,13 @@ pub(crate) async fn run(args: Query) -> Outcome {
         if statement_path(&args).is_some() || args.export.out.is_some() {
             return Err(Failure::usage("--receipt FILE and --out need SQL or --question"));
         }
+        if args.cost.is_set() {
+            return Err(Failure::usage("--dry-run and caps need SQL or --question"));
+        }
         return interactive(args).await;
+    }
+    if args.cost.dry_run {
+        return super::or_interrupted(dry(args)).await;
     }
     if args.export.out.is_some() {
         return export::run(args, Interrupt::listen()).await;
@@ -83,11 +89,40 @@ async fn once(args: Query) -> Outcome {
     let answered = query::answered(&engine, &request, format, destination, &mut out).await;
     if let Some(scribe) = &scribe {
         let question = args.question.as_deref();
-        scribe.tell((&request, question), asked, answered.as_ref()).await?;
+        scribe.tell((&request, question), asked, answered.as_ref().map(Some)).await?;
     }
     let answer = answered?;
     write_receipt(&answer.receipt(), shown(&args), &mut out)?;
     write_statement(&args, &answer, None)?;
+    Ok(Exit::Ok)
+}
+
+/// Says what the query would cost.
+async fn dry(args: Query) -> Outcome {
+    let is_json = match args.format {
+        None | Some(QueryFormat::Table) => false,
+        Some(QueryFormat::Json) => true,
+        Some(_) => return Err(Failure::usage("--dry-run needs --format table or json")),
+    };
+    if statement_path(&args).is_some() {
+        return Err(Failure::usage("--receipt FILE states an answer, and --dry-run has none"));
+    }
+    let (request, asked) = (prepare(&args)?, Asking::now()?.dry());
+    let Opened { archive, engine, spill: _spill } = open(&args).await?;
+    let scribe = scribe(&args, &archive)?;
+    let estimated = engine.estimate(&request).await.map_err(Failure::from);
+    if let Some(scribe) = &scribe {
+        let question = args.question.as_deref();
+        scribe.tell((&request, question), asked, estimated.as_ref().map(|_| None)).await?;
+    }
+    let estimate = estimated?;
+    let mut out = output::stdout();
+    if is_json {
+        writeln!(out, "{}", serde_json::to_string(&estimate).map_err(std::io::Error::from)?)?;
+    } else {
+        writeln!(out, "{}", query::estimate::text(&estimate))?;
+    }
+    out.flush()?;
     Ok(Exit::Ok)
 }
 
@@ -98,7 +133,8 @@ pub(super) fn prepare(args: &Query) -> Result<Request, Failure> {
         whole::must_be_free(path)?;
     }
     let digested = args.trail != TrailKind::Off;
-    Ok(Request { repeatable: path.is_some(), digested, ..request(args)? })
+    let caps = args.cost.caps();
+    Ok(Request { repeatable: path.is_some(), digested, caps, ..request(args)? })
 }
 
 /// Who tells of the query, if it is to be told of.

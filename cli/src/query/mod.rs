@@ -1,6 +1,7 @@
 //! Questions and their answers, as `query`, the shell and the demo share them.
 
 mod collection;
+pub(crate) mod estimate;
 mod expanded;
 pub(crate) mod grid;
 pub(crate) mod pruning;

@@ -145,8 +145,8 @@ impl Grant {
     /// hidden.
     ///
     /// # Errors
-    /// `ACCESS` if bytes are limited, if it is to be said why files were read, and for receipts
-    /// that can be asked again.
+    /// `ACCESS` if bytes are limited or costs are capped, if it is to be said why files were read,
+    /// and for receipts that can be asked again.
     pub(crate) fn check_request(&self, request: &Request) -> Result<(), QueryError> {
         if !self.is_restricted() {
             return Ok(());
@@ -154,6 +154,9 @@ impl Grant {
         let text = if request.bounds.scan_bytes_max.is_some() {
             "how much a query reads depends on rows that you may not see, so it can not be limited \
              in bytes; limit time or rows"
+        } else if request.caps.are_set() {
+            "what a query costs depends on rows that you may not see, so it can not be capped; limit \
+             time or rows"
         } else if request.explain_pruning {
             "why files are read depends on rows that you may not see, so you are not told"
         } else if request.repeatable {
@@ -162,6 +165,18 @@ impl Grant {
         } else {
             return Ok(());
         };
+        Err(QueryError::new(Code::Access, text))
+    }
+
+    /// Refuses to say what a query would cost.
+    ///
+    /// # Errors
+    /// `ACCESS` if something is kept from the caller.
+    pub(crate) fn check_estimate(&self) -> Result<(), QueryError> {
+        if !self.is_restricted() {
+            return Ok(());
+        }
+        let text = "what a query costs depends on rows that you may not see, so you are not told";
         Err(QueryError::new(Code::Access, text))
     }
 }

@@ -26,6 +26,7 @@ use crate::request::Param;
 use crate::rows::{Destination, Format, RowWriter};
 
 mod access;
+mod estimate;
 mod pruning;
 mod sound;
 
@@ -195,14 +196,18 @@ impl Fixture {
         };
         grant.check_request(request)?;
         let statement = core.parse(request)?;
-        let source = Source {
+        let source = self.source(&core, grant).await?;
+        core.answer(request, statement, source, Instant::now()).await
+    }
+
+    async fn source(&self, core: &Core, grant: Arc<Grant>) -> Result<Source, QueryError> {
+        Ok(Source {
             snapshot: Arc::new(self.snapshot.clone()),
             cost: SnapshotCost::default(),
             store: Arc::clone(&self.store) as Arc<dyn ObjectStore>,
             grant,
             slot: core.gate.enter().await?,
-        };
-        core.answer(request, statement, source, Instant::now()).await
+        })
     }
 
     /// What was read for a caller who is not told so.

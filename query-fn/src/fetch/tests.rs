@@ -8,7 +8,7 @@ use object_store::PutPayload;
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::meter::{Meter, Metered};
+use crate::meter::{Allowance, Meter, Metered};
 
 const DAY: i64 = 20_759;
 
@@ -60,9 +60,9 @@ impl Scene {
         let inner = Arc::new(InMemory::new());
         let path = Path::from("data/a.parquet");
         inner.put(&path, PutPayload::from(bytes.clone())).await.unwrap();
-        let meter = Meter::new(None);
+        let meter = Meter::new(Allowance::default());
         let store = Arc::new(Metered { inner, meter: Arc::clone(&meter) });
-        let files = Files::new(store, known);
+        let files = Files::new(store, known.unwrap_or_else(|| Arc::new(Known::new(0))));
         let file = files.open(&path, u64::try_from(bytes.len()).unwrap());
         Self { files, file, meter }
     }

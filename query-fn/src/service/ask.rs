@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::Failure;
 use super::event::REQUEST_BYTES_MAX;
 use crate::error::{Code, QueryError};
+use crate::prices::Dollars;
 use crate::questions::{QuestionParam, Questions};
-use crate::request::{Bounds, Param, ParamKind, Request};
+use crate::request::{Bounds, Caps, Param, ParamKind, Request};
 
 /// What is asked, and in which form the answer is wanted.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(super) struct Ask {
     pub(super) question: Option<String>,
     pub(super) format: Format,
     pub(super) delivery: Delivery,
+    /// Whether it is asked what the query would cost, and not for its rows.
+    pub(super) dry_run: bool,
 }
 
 /// Form of an answer.
@@ -91,6 +94,8 @@ struct Body {
     as_of: Option<u64>,
     format: Option<Format>,
     limits: Option<LimitsBody>,
+    caps: Option<CapsBody>,
+    dry_run: Option<bool>,
     delivery: Option<Delivery>,
     receipt: Option<ReceiptKind>,
     explain: Option<Explain>,
@@ -126,6 +131,14 @@ struct LimitsBody {
     rows: Option<u64>,
     bytes: Option<u64>,
     milliseconds: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct CapsBody {
+    bytes: Option<u64>,
+    requests: Option<u64>,
+    dollars: Option<Value>,
 }
 
 /// A parameter that says its type.
@@ -225,12 +238,15 @@ impl Ask {
             }
         };
         let bounds = bounds(body.limits.unwrap_or_default())?;
+        let caps = caps(body.caps.unwrap_or_default())?;
         let explain_pruning = matches!(body.explain, Some(Explain::Pruning));
+        let as_of = body.as_of;
         Ok(Self {
-            request: Request { as_of: body.as_of, bounds, explain_pruning, repeatable, ..request },
+            request: Request { as_of, bounds, caps, explain_pruning, repeatable, ..request },
             question,
             format: body.format.unwrap_or_default(),
             delivery: body.delivery.unwrap_or_default(),
+            dry_run: body.dry_run.unwrap_or_default(),
         })
     }
 }
@@ -246,6 +262,24 @@ fn bounds(limits: LimitsBody) -> Result<Bounds, Failure> {
         time: limits.milliseconds.map(Duration::from_millis),
         deadline: None,
     })
+}
+
+fn caps(caps: CapsBody) -> Result<Caps, Failure> {
+    if [caps.bytes, caps.requests].into_iter().flatten().any(|cap| cap == 0) {
+        return Err(Failure::request("expected caps of at least 1, found 0"));
+    }
+    let amount = |value: Value| {
+        let amount = value.as_str().and_then(Dollars::parse);
+        amount.filter(|amount| *amount > Dollars::default()).ok_or_else(|| {
+            let found: String = value.to_string().chars().take(100).collect();
+            Failure::request(format!(
+                "caps.dollars: expected an amount above 0 as a text like \"0.05\", with at most nine \
+                 digits behind the point, found {found}"
+            ))
+        })
+    };
+    let dollars = caps.dollars.map(amount).transpose()?;
+    Ok(Caps { bytes: caps.bytes, requests: caps.requests, dollars })
 }
 
 /// A parameter of SQL: its type is that of its JSON, or said.

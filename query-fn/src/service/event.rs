@@ -51,10 +51,6 @@ impl<'a> Event<'a> {
         let expected = "an event of a Function URL, or of an API Gateway with payload version 2.0";
         let request = GatewayRequest::read(event)
             .map_err(|e| Failure::request(format!("expected {expected}, found {e}")))?;
-        let wrong = |e| Failure::request(format!("the body is said to be base64, but is not: {e}"));
-        if let Err(e) = &request.body {
-            return Err(wrong(e));
-        }
         Ok(Self::Http(Box::new(request)))
     }
 }
@@ -68,14 +64,15 @@ fn too_large() -> Failure {
 
 impl<'a> HttpRequest<'a> {
     /// The part of a gateway's request that counts here.
-    pub(super) fn of(request: &'a GatewayRequest) -> Self {
-        Self {
+    pub(super) fn of(request: &'a GatewayRequest) -> Result<Self, Failure> {
+        let wrong = |e| Failure::request(format!("the body is said to be base64, but is not: {e}"));
+        Ok(Self {
             method: &request.method,
             path: &request.path,
             content_type: request.header("content-type"),
             content_encoding: request.header("content-encoding"),
-            body: request.body.as_deref().unwrap_or_default(),
-        }
+            body: request.body.as_deref().map_err(wrong)?,
+        })
     }
 
     /// Whether it can be a query at all.

@@ -27,6 +27,8 @@ pub const fn status(code: Code) -> u16 {
         | Code::LimitMemory
         | Code::LimitRows
         | Code::LimitBytes
+        | Code::LimitRequests
+        | Code::LimitCost
         | Code::LimitResult
         | Code::Execution => 422,
         Code::Internal => 500,

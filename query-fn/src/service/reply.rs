@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::deliver::{Body, Done};
 use super::failure::Failure;
 use crate::error::Code;
+use crate::estimate::Estimate;
 use crate::explain::Pruning;
 use crate::receipt::Receipt;
 use crate::rows::ascii_json;
@@ -47,6 +48,15 @@ pub(super) enum Way {
     Streamed,
 }
 
+/// What a request came to.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The rows.
+    Answer(Box<Done>),
+    /// What they would cost.
+    Estimate(Box<Estimate>),
+}
+
 /// Longest receipt in a body.
 pub(super) const RECEIPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -62,7 +72,7 @@ pub(super) fn fits(done: &Done, way: Way, bytes_max: usize) -> bool {
         (Way::Streamed, Body::Inline(body)) => body.len(),
         (Way::Direct, _) => payload(done).len(),
         (Way::Buffered | Way::Streamed, _) => {
-            HttpAnswer::of(Ok(done.clone())).into_gateway_payload().len()
+            HttpAnswer::answered(done.clone()).into_gateway_payload().len()
         }
     };
     bytes <= bytes_max
@@ -70,9 +80,10 @@ pub(super) fn fits(done: &Done, way: Way, bytes_max: usize) -> bool {
 
 impl Reply {
     /// The reply to a direct invocation.
-    pub(super) fn of(answered: Result<Done, Failure>) -> Self {
+    pub(super) fn of(answered: Result<Told, Failure>) -> Self {
         match answered {
-            Ok(done) => Self::Payload(payload(&done)),
+            Ok(Told::Answer(done)) => Self::Payload(payload(&done)),
+            Ok(Told::Estimate(estimate)) => Self::Payload(estimated(&estimate)),
             Err(failure) if failure.is_defect() => Self::Defect(failure.message),
             Err(failure) => Self::Payload(refusal(&failure)),
         }
@@ -80,9 +91,10 @@ impl Reply {
 }
 
 impl HttpAnswer {
-    pub(super) fn of(answered: Result<Done, Failure>) -> Self {
+    pub(super) fn of(answered: Result<Told, Failure>) -> Self {
         match answered {
-            Ok(done) => Self::answered(done),
+            Ok(Told::Answer(done)) => Self::answered(*done),
+            Ok(Told::Estimate(estimate)) => Self::json(200, estimated(&estimate)),
             Err(failure) => {
                 let mut answer = Self::json(failure.status, refusal(&failure));
                 if failure.status == 405 {
@@ -223,6 +235,10 @@ fn payload(done: &Done) -> Bytes {
             json_bytes(&told)
         }
     }
+}
+
+fn estimated(estimate: &Estimate) -> Bytes {
+    json_bytes(&json!({ "estimate": estimate }))
 }
 
 fn refusal(failure: &Failure) -> Bytes {

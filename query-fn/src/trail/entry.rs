@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::Literals;
 use super::literals::redacted;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, mode_name};
 use crate::request::{Param, Request};
 
 /// What was asked.
@@ -17,6 +17,8 @@ pub struct Asked<'a> {
     pub request: &'a Request,
     /// The question's name, if the SQL is one's of the collection.
     pub question: Option<&'a str>,
+    /// Whether it was asked what the query would cost, and not for its rows.
+    pub dry_run: bool,
 }
 
 /// One query.
@@ -67,6 +69,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<u64>,
@@ -94,10 +98,7 @@ impl Entry<'_> {
             }
             Literals::Redacted => sql.and_then(redacted),
         };
-        let mode = self.asked.map(|asked| match asked.request.mode {
-            archive::snapshot::Mode::Fresh => "fresh",
-            archive::snapshot::Mode::Strict => "strict",
-        });
+        let mode = self.asked.map(|asked| mode_name(asked.request.mode));
         let receipt = self.receipt;
         let line = Line {
             meshledger_query: 1,
@@ -114,6 +115,7 @@ impl Entry<'_> {
             question: self.asked.and_then(|asked| asked.question),
             parameters: self.asked.and_then(|asked| parameters(asked.request, literals)),
             mode,
+            dry_run: self.asked.is_some_and(|asked| asked.dry_run).then_some(true),
             version: receipt.map(|receipt| receipt.version),
             files: receipt.map(|receipt| receipt.files_read),
             bytes: receipt.map(|receipt| receipt.bytes_read),
@@ -160,7 +162,7 @@ mod tests {
             id: "q-1",
             time_micros: 1_793_614_531_000_000,
             who: Some("secret:ann"),
-            asked: Some(Asked { request, question }),
+            asked: Some(Asked { request, question, dry_run: false }),
             receipt: None,
             result_digest: None,
             outcome: "SYNTAX",

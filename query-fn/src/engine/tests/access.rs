@@ -513,6 +513,36 @@ async fn who_is_named_by_no_rule_sees_nothing() {
         Request { bounds, ..Request::new("SELECT count(*) FROM mesh_events", Mode::Fresh) };
     let error = whole.ask_as(&request, policy(), CALLER).await.unwrap_err();
     assert_eq!(error.code(), Code::Access, "bytes read are a measure of what is hidden");
+    for caps in [
+        crate::Caps { bytes: Some(1 << 40), ..crate::Caps::default() },
+        crate::Caps { requests: Some(1 << 40), ..crate::Caps::default() },
+        crate::Caps { dollars: crate::Dollars::parse("1000"), ..crate::Caps::default() },
+    ] {
+        let request =
+            Request { caps, ..Request::new("SELECT count(*) FROM mesh_events", Mode::Fresh) };
+        let error = whole.ask_as(&request, policy(), CALLER).await.unwrap_err();
+        assert_eq!(error.code(), Code::Access, "what it costs is a measure of what is hidden");
+        let (_, receipt) = whole.ask_as(&request, policy(), "somebody-else").await.unwrap();
+        assert!(receipt.complete, "who may see everything may cap it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_from_whom_something_is_kept_is_told_what_a_query_would_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = super::archive_of(folder.path(), &["a", "b"]).await;
+    let policy = r#"{"rules": [
+        {"name": "a", "who": ["ann"], "tables": {"mesh_events": {"rows": "principal = 'a#0'"}}},
+        {"name": "b", "who": ["bob"], "everything": true}]}"#;
+    let engine = Engine::new(archive.reader(), Limits::default()).unwrap();
+    let engine = engine.guarded_by(AccessPolicy::parse(policy, &|_| None).unwrap()).unwrap();
+    let request = Request::new("SELECT principal FROM mesh_events", Mode::Fresh);
+    for caller in [None, Some("ann"), Some("carol")] {
+        let error = engine.estimate_as(&request, caller).await.unwrap_err();
+        assert_eq!(error.code(), Code::Access, "{caller:?}");
+    }
+    let estimate = engine.estimate_as(&request, Some("bob")).await.unwrap();
+    assert_eq!((estimate.files, estimate.rows), (2, Some(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

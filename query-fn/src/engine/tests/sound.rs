@@ -91,7 +91,7 @@ async fn run(core: &Core, world: &World, condition: &str) -> Result<Run, QueryEr
     for part in parts {
         scanned.extend(ids(&collect(part, Arc::clone(&context)).await.map_err(engine)?));
     }
-    let meter = Meter::new(None);
+    let meter = Meter::new(Allowance::default());
     let report = crate::explain::Pruning::of(&scans, &snapshot, &meter);
     let planned = scans.planned();
     // A condition that nothing fulfils may leave nothing to scan.

@@ -258,3 +258,36 @@ async fn names_in_the_inbox_can_not_make_a_receipt_too_long() {
     assert!(receipt.to_string().len() <= 64 * 1024);
     assert!(receipt["unreadable_manifests"].as_array().unwrap().len() > named);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_query_would_cost_is_told_instead_of_its_rows() {
+    let kit = Kit::usual().await;
+    let ask = |more: Value| {
+        let mut request = json!({"sql": "SELECT principal FROM mesh_events"});
+        let members = more.as_object().unwrap().clone();
+        request.as_object_mut().unwrap().extend(members);
+        request
+    };
+    for format in ["json", "csv", "parquet"] {
+        let request = ask(json!({"dry_run": true, "format": format, "caps": {"requests": 3}}));
+        let over_http = kit.http(&request).await;
+        assert_eq!(over_http.status, 200);
+        assert_eq!(header(&over_http, "content-type"), Some("application/json"));
+        assert_eq!(header(&over_http, "meshledger-receipt"), None);
+        let over_http: Value = serde_json::from_slice(&over_http.body).unwrap();
+        for told in [over_http, kit.direct(&request).await] {
+            assert_eq!(told.as_object().unwrap().len(), 1, "{told}");
+            let estimate = &told["estimate"];
+            assert_eq!((&estimate["version"], &estimate["mode"]), (&json!(2), &json!("fresh")));
+            assert_eq!((&estimate["files"], &estimate["requests"]), (&json!(3), &json!(3)));
+            assert_eq!((&estimate["rows"], &estimate["dollars"]), (&json!(3), &json!("0")));
+            assert!(estimate["prices"]["source"].is_string(), "{told}");
+        }
+    }
+    let estimate = &kit.direct(&ask(json!({"dry_run": true}))).await["estimate"];
+    let answer = kit.direct(&ask(json!({"dry_run": false}))).await;
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 3);
+    for (estimated, read) in [("bytes", "bytes_read"), ("requests", "requests")] {
+        assert_eq!(estimate[estimated], answer["receipt"][read], "{estimate} {answer}");
+    }
+}

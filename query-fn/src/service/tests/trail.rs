@@ -72,6 +72,7 @@ async fn asked(kit: &Kit, body: &Value) -> HttpAnswer {
     kit.service.http(HttpRequest { body: body.as_bytes(), ..post() }, as_ann()).await
 }
 
+const SCAN: &str = "SELECT principal FROM mesh_events";
 const COUNT: &str = "SELECT count(*) AS n FROM mesh_events";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +104,19 @@ async fn every_query_is_told_whatever_came_of_it() {
         // Only what began to be read has numbers.
         let read = ["ok", "LIMIT_ROWS"].contains(&outcome);
         assert_eq!(entry["version"], if read { json!(2) } else { Value::Null }, "{entry}");
+        assert_eq!(entry["dry_run"], Value::Null);
         assert!(entry["id"] != "one-call", "the name of a result is for who asked");
+    }
+    for (body, outcome) in [
+        (json!({"sql": COUNT, "dry_run": true}), "ok"),
+        (json!({"sql": SCAN, "dry_run": true, "caps": {"requests": 1}}), "LIMIT_REQUESTS"),
+        (json!({"sql": "SELEC", "dry_run": true}), "SYNTAX"),
+    ] {
+        let _ = asked(&kit, &body).await;
+        let entries = kept.take();
+        let [entry] = entries.as_slice() else { panic!("{body}: {entries:?}") };
+        assert_eq!((&entry["outcome"], &entry["dry_run"]), (&json!(outcome), &json!(true)));
+        assert_eq!((&entry["sql"], &entry["rows"]), (&body["sql"], &Value::Null));
     }
     // What is no query, as a GET, is not told.
     let answer = kit.service.http(HttpRequest { method: "GET", ..post() }, as_ann()).await;
