@@ -22,9 +22,16 @@ pub(crate) struct Function {
     pub(crate) direct_caller: Option<String>,
 }
 
-/// Of the function's memory this part is for what queries hold; the rest is for decoding, for what
-/// is kept from call to call, and for the answer.
-const MEMORY_SHARE: usize = 2;
+/// What the program itself takes of the function's memory.
+const PROGRAM_BYTES: usize = 96 * MEGABYTE;
+
+/// How much more a query may take for a moment than it counts: a list is copied when it grows, and
+/// groups are copied when they are given away. Measured with the statements of
+/// `tests/it/hostile_sql.rs`: up to 3.9 times.
+const GROWTH: usize = 4;
+
+/// The part of the function's memory for footers at most, and the part that queries hold at least.
+const SMALL_SHARE: usize = 8;
 
 const MEGABYTE: usize = 1024 * 1024;
 
@@ -44,6 +51,11 @@ pub(crate) fn read_settings() -> Result<Function, HostError> {
     let defect = |e: meshledger_query_fn::QueryError| {
         HostError::Io(std::io::Error::other(format!("the query engine can not be set up: {e}")))
     };
+    if doors::setting("MALLOC_MMAP_THRESHOLD_").is_none() {
+        // Only the environment can say so: it counts from the first allocation on.
+        log("MALLOC_ARENA_MAX=2 and MALLOC_MMAP_THRESHOLD_=262144 are not set, so memory that a \
+             query gave back may stay with the function");
+    }
     let engine = Engine::new(reader, limits()?).map_err(defect)?.billed_as_function();
     let engine = guarded(engine)?;
     let questions = Questions::built_in().map_err(defect)?;
@@ -103,9 +115,14 @@ fn limits() -> Result<Limits, HostError> {
     let usual = Limits::default();
     let seconds: Option<u64> = read("MESHLEDGER_QUERY_SECONDS_MAX")?;
     let memory: Option<usize> = read("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
-    let memory = memory.map(|megabytes| megabytes.saturating_mul(MEGABYTE) / MEMORY_SHARE);
+    let memory = memory.map(|megabytes| megabytes.saturating_mul(MEGABYTE));
+    let for_queries =
+        |memory: usize| (memory.saturating_sub(PROGRAM_BYTES) / GROWTH).max(memory / SMALL_SHARE);
     Ok(Limits {
-        memory_bytes: memory.unwrap_or(usual.memory_bytes),
+        memory_bytes: memory.map_or(usual.memory_bytes, for_queries),
+        footer_bytes_max: memory.map_or(usual.footer_bytes_max, |memory| {
+            usual.footer_bytes_max.min(memory / SMALL_SHARE)
+        }),
         scan_bytes_max: read("MESHLEDGER_QUERY_SCAN_BYTES_MAX")?,
         rows_max: read("MESHLEDGER_QUERY_ROWS_MAX")?,
         time: seconds.map_or(usual.time, Duration::from_secs),
