@@ -288,7 +288,7 @@ impl Core {
     fn new(limits: Limits) -> Result<Self, QueryError> {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
         let workers = Arc::new(Workers::new(limits.threads)?);
-        let footers = Footers::new(limits.footer_bytes_max);
+        let footers = Footers::new(limits.footer_bytes_max, workers.handle());
         let gate = Gate::new(limits.queries_max, limits.queries_waiting_max);
         let prices = Prices::of("");
         Ok(Self { limits, hash_files: false, shared, footers, workers, gate, prices })
@@ -312,7 +312,7 @@ impl Core {
         source: Source,
         started: Instant,
     ) -> Result<Answer, QueryError> {
-        let mut prepared = self.prepare(request, statement, source, started).await?;
+        let mut prepared = self.prepare(request, statement, source, false, started).await?;
         if request.caps.are_set() {
             let reads = prepared.reads(started).await?;
             self.estimated(request, &prepared, &reads, started)?;
@@ -331,7 +331,7 @@ impl Core {
         source: Source,
         started: Instant,
     ) -> Result<Estimate, QueryError> {
-        let prepared = self.prepare(request, statement, source, started).await?;
+        let prepared = self.prepare(request, statement, source, true, started).await?;
         let reads = prepared.reads(started).await?;
         self.estimated(request, &prepared, &reads, started)
     }
@@ -355,6 +355,7 @@ impl Core {
         request: &Request,
         statement: Statement,
         source: Source,
+        only_estimated: bool,
         started: Instant,
     ) -> Result<Prepared, QueryError> {
         let Source { snapshot, cost: snapshot_cost, store, grant, slot } = source;
@@ -370,7 +371,13 @@ impl Core {
             Mode::Strict => Arc::new(Pinned::new(Arc::new(metered), &snapshot, self.hash_files)),
         };
         let explain = request.explain_pruning;
-        let scans = Scans::new(explain || matches!(statement, Statement::Explain(_)));
+        let (is_explain, plan_only) = match &statement {
+            Statement::Explain(explain) => (true, !explain.options.analyze),
+            _ => (false, false),
+        };
+        // What a query would cost is asked before anything is spent on it.
+        let plan_only = plan_only || only_estimated || request.caps.are_set();
+        let scans = Scans::new(explain || is_explain).planned_only(plan_only);
         let files_hashed = self.hash_files && snapshot.mode == Mode::Strict;
         let readers = self.footers.readers(&snapshot, files_hashed, &store);
         let session = self
@@ -437,20 +444,28 @@ async fn in_time<T>(
 
 /// Runs planning on a thread of its own. Planning walks syntax trees by recursion and does not
 /// yield: there it has the stack it needs, can not hold up the time limit, and a panic in it ends
-/// the query, not the program. When the caller no longer waits, the thread ends by itself, and keeps
-/// the query's place until then.
+/// the query, not the program. When the caller no longer waits, the thread ends by itself, at once if
+/// it waits for the store, and keeps the query's place until then.
 async fn on_deep_stack<F>(planning: F, slot: Slot) -> Result<Planned, QueryError>
 where
     F: Future<Output = Result<Planned, QueryError>> + Send + 'static,
 {
-    let (sender, receiver) = oneshot::channel();
+    let (mut sender, receiver) = oneshot::channel();
     let runtime = Handle::current();
     std::thread::Builder::new()
         .name("meshledger-plan".to_owned())
         .stack_size(PLAN_STACK_BYTES)
         .spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(runtime.block_on(planning));
+            let planned = runtime.block_on(async {
+                tokio::select! {
+                    planned = planning => Some(planned),
+                    () = sender.closed() => None,
+                }
+            });
+            if let Some(planned) = planned {
+                // Nobody may be waiting any more.
+                let _ = sender.send(planned);
+            }
             drop(slot);
         })
         .map_err(|e| {

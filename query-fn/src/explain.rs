@@ -162,7 +162,10 @@ struct Explained<'a> {
 
 impl Explained<'_> {
     fn scan(&self, listed_max: usize) -> ScanPruning {
-        let work = self.record.work_by_file();
+        let mut work = self.record.work_by_file();
+        for (file, excluded) in self.record.excluded() {
+            let _ = work.insert(self.location(*file).to_string(), *excluded);
+        }
         let outcomes: Vec<(Outcome, usize)> = (0..self.record.verdicts().len())
             .map(|file| (self.outcome(file, work.get(self.location(file).as_ref())), file))
             .collect();

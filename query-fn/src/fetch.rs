@@ -28,6 +28,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::footers::{End, Known, part};
@@ -38,6 +39,9 @@ pub(crate) const SMALL_FILE_BYTES: u64 = 128 * 1024;
 /// What a store sends in about the time that it takes to answer: 30 ms at 90 MB/s are 2.7 MB, and
 /// not every connection is that fast.
 pub(crate) const EAGER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What a query may hold of files that it looked at before it scans them: some 150 ends.
+const HELD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// What a scan wants of each of its files.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +61,17 @@ pub(crate) struct Files {
     known: Arc<Known>,
     /// Files that somebody holds open.
     open: Mutex<HashMap<Path, Weak<OpenFile>>>,
+    /// Files that the query holds open until it ends.
+    held: Mutex<Held>,
+    /// Threads that look at files before a scan; none if to look at a part is to read all of it.
+    lookers: Option<Handle>,
+}
+
+/// Files with what is in memory of them.
+#[derive(Default)]
+struct Held {
+    files: HashMap<Path, Arc<OpenFile>>,
+    bytes: u64,
 }
 
 /// A file of which something is read.
@@ -89,8 +104,18 @@ pub(crate) fn end_bytes(rows: u64) -> u64 {
 }
 
 impl Files {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, known: Arc<Known>) -> Arc<Self> {
-        Arc::new(Self { store, known, open: Mutex::default() })
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        known: Arc<Known>,
+        lookers: Option<Handle>,
+    ) -> Arc<Self> {
+        let (open, held) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { store, known, open, held, lookers })
+    }
+
+    /// Threads that look at files before a scan.
+    pub(crate) const fn lookers(&self) -> Option<&Handle> {
+        self.lookers.as_ref()
     }
 
     /// A file of this length, which is the same one as long as somebody holds it.
@@ -112,6 +137,28 @@ impl Files {
     /// What was learnt of the end of a file of this length.
     pub(crate) fn known_end(&self, path: &Path, bytes: u64) -> Option<Arc<End>> {
         End::of(&self.known, path, bytes)
+    }
+
+    /// Holds a file open until the query ends, so that nothing of it is read twice, as far as
+    /// there is room.
+    pub(crate) fn hold(&self, file: &Arc<OpenFile>) {
+        let bytes = file.memory_bytes();
+        let mut held = lock(&self.held);
+        let all = held.bytes.saturating_add(bytes);
+        if all <= HELD_BYTES_MAX && !held.files.contains_key(&file.path) {
+            held.bytes = all;
+            let _ = held.files.insert(file.path.clone(), Arc::clone(file));
+        }
+    }
+
+    /// Forgets a file, unless somebody else holds it open.
+    pub(crate) fn close(&self, file: Arc<OpenFile>) {
+        let path = file.path.clone();
+        drop(file);
+        let mut open = lock(&self.open);
+        if open.get(&path).is_some_and(|file| file.strong_count() == 0) {
+            let _ = open.remove(&path);
+        }
     }
 
     /// Ranges of a file, near ones joined, side by side.
@@ -203,6 +250,17 @@ impl OpenFile {
         end
     }
 
+    /// Memory that what was read of the file takes.
+    fn memory_bytes(&self) -> u64 {
+        let suffix = lock(&self.suffix).as_ref().map_or(0, |(_, suffix)| suffix.len());
+        let end = self.known_end().map_or(0, |end| end.memory_bytes());
+        u64::try_from(suffix.saturating_add(end)).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is_in_memory(&self, range: &Range<u64>) -> bool {
+        self.in_memory(range).is_some()
+    }
+
     fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
         let suffix = lock(&self.suffix);
         let of_suffix = suffix.as_ref().and_then(|(start, bytes)| part(*start, bytes, range));
@@ -224,6 +282,30 @@ impl OpenFile {
             }
         }
         Ok(bytes)
+    }
+
+    /// Bloom filters, those that nobody knows side by side; they are kept with the end.
+    pub(crate) async fn blooms(&self, files: &Files, places: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let found: Vec<Option<Bytes>> = places.iter().map(|place| self.in_memory(place)).collect();
+        let asked = places.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let unread: Vec<Range<u64>> = asked.map(|(place, _)| place.clone()).collect();
+        if unread.is_empty() {
+            return self.filled(found, Vec::new());
+        }
+        let read = files.read(&self.path, &unread).await?;
+        if let Some(end) = self.known_end() {
+            let copies = unread.iter().zip(&read);
+            let copies = copies.map(|(at, bytes)| (at.start, Bytes::copy_from_slice(bytes)));
+            let _ = self.learn(files, end.with_blooms(copies));
+        }
+        self.filled(found, read)
+    }
+
+    /// What was found, and in its gaps what was read, in that order.
+    fn filled(&self, found: Vec<Option<Bytes>>, read: Vec<Bytes>) -> Result<Vec<Bytes>> {
+        let mut read = read.into_iter();
+        let lost = || ParquetError::General(format!("{}: a part was not read", self.path));
+        found.into_iter().map(|found| found.or_else(|| read.next()).ok_or_else(lost)).collect()
     }
 
     async fn read(&self, files: &Files, range: Range<u64>) -> Result<Bytes> {
@@ -257,9 +339,7 @@ impl OpenFile {
                 *group = unread.iter().map(|range| range.start).zip(read.clone()).collect();
             }
         }
-        let mut read = read.into_iter();
-        let lost = || ParquetError::General(format!("{}: a part was not read", self.path));
-        found.into_iter().map(|found| found.or_else(|| read.next()).ok_or_else(lost)).collect()
+        self.filled(found, read)
     }
 
     /// The columns that a selective scan is going to want of the row group in which these ranges
@@ -358,7 +438,7 @@ fn chunks(groups: &[RowGroupMetaData]) -> impl Iterator<Item = &ColumnChunkMetaD
 }
 
 /// Where a column chunk's bloom filter lies, if it has one and says how long it is.
-fn bloom_range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
+pub(crate) fn bloom_range(column: &ColumnChunkMetaData) -> Option<Range<u64>> {
     let start = u64::try_from(column.bloom_filter_offset()?).ok()?;
     let length = u64::try_from(column.bloom_filter_length()?).ok()?;
     Some(start..start.checked_add(length)?)

@@ -20,6 +20,7 @@ use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
+use tokio::runtime::Handle;
 
 use crate::fetch::Files;
 
@@ -35,6 +36,8 @@ pub(crate) struct Footers {
     strict: Arc<Known>,
     /// Of what one query learnt for itself alone.
     query_bytes_max: usize,
+    /// Threads that look at ends before a scan.
+    lookers: Handle,
 }
 
 /// What is known of the end of a file.
@@ -46,10 +49,10 @@ pub(crate) struct End {
 
 impl Footers {
     /// At most so many bytes, half of them for each mode.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize, lookers: Handle) -> Self {
         let known = || Arc::new(Known::new(bytes_max / 2));
         let query_bytes_max = QUERY_BYTES_MAX.min(bytes_max);
-        Self { fresh: known(), strict: known(), query_bytes_max }
+        Self { fresh: known(), strict: known(), query_bytes_max, lookers }
     }
 
     /// Bytes they take.
@@ -59,6 +62,8 @@ impl Footers {
 
     /// What opens the files of a snapshot. A strict query that may not use what others learnt
     /// remembers what it learnt itself: threads and scans come to the same file one after another.
+    /// Files that are hashed for each query are read whole anyway, so nobody looks at those that are
+    /// not going to be scanned.
     pub(crate) fn readers(
         &self,
         snapshot: &Snapshot,
@@ -70,7 +75,8 @@ impl Footers {
             Mode::Strict if !files_hashed && has_versions(snapshot) => Arc::clone(&self.strict),
             Mode::Strict => Arc::new(Known::new(self.query_bytes_max)),
         };
-        Files::new(Arc::clone(store), known)
+        let lookers = (!files_hashed).then(|| self.lookers.clone());
+        Files::new(Arc::clone(store), known, lookers)
     }
 }
 
@@ -107,6 +113,12 @@ impl End {
     pub(crate) fn bytes(&self, range: &Range<u64>) -> Option<Bytes> {
         let (start, bloom) = self.blooms.range(..=range.start).next_back()?;
         part(*start, bloom, range)
+    }
+
+    /// Memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let blooms: usize = self.blooms.values().map(Bytes::len).sum();
+        self.metadata.memory_size() + blooms
     }
 
     /// What is known of a file of this length.
@@ -149,8 +161,7 @@ impl FileMetadata for Kept {
     }
 
     fn memory_size(&self) -> usize {
-        let blooms: usize = self.0.blooms.values().map(Bytes::len).sum();
-        self.0.metadata.memory_size() + blooms
+        self.0.memory_bytes()
     }
 
     fn extra_info(&self) -> HashMap<String, String> {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use archive::encode::BLOOM;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use common::manifest::FileEntry;
@@ -61,7 +62,13 @@ impl Filters {
     /// Whether some condition fixes a needle column to a few values, so that hardly any row of
     /// hardly any row group matches and it pays to filter while decoding (engine.md 6).
     pub fn are_selective(&self) -> bool {
-        self.others.iter().any(is_needle)
+        self.others.iter().any(|filter| is_needle(filter, &NEEDLES))
+    }
+
+    /// Whether some condition fixes a column that has bloom filters to a few values, so that it
+    /// pays to ask those of all files before one is scanned.
+    pub(crate) fn look_up(&self) -> bool {
+        self.others.iter().any(|filter| is_needle(filter, BLOOM))
     }
 
     /// The columns of a file that there are conditions on, by index.
@@ -316,8 +323,9 @@ fn has_subquery(expr: &Expr) -> bool {
     .unwrap_or(true)
 }
 
-fn is_needle(expr: &Expr) -> bool {
-    let column = |expr: &Expr| matches!(expr, Expr::Column(column) if NEEDLES.contains(&column.name.as_str()));
+/// Whether a condition fixes one of these columns to a few values.
+fn is_needle(expr: &Expr, needles: &[&str]) -> bool {
+    let column = |expr: &Expr| matches!(expr, Expr::Column(column) if needles.contains(&column.name.as_str()));
     let literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
     match expr {
         Expr::BinaryExpr(binary) => match binary.op {
@@ -326,8 +334,8 @@ fn is_needle(expr: &Expr) -> bool {
                     || column(&binary.right) && literal(&binary.left)
             }
             // The optimizer writes short IN lists so.
-            Operator::Or => is_needle(&binary.left) && is_needle(&binary.right),
-            Operator::And => is_needle(&binary.left) || is_needle(&binary.right),
+            Operator::Or => is_needle(&binary.left, needles) && is_needle(&binary.right, needles),
+            Operator::And => is_needle(&binary.left, needles) || is_needle(&binary.right, needles),
             _ => false,
         },
         Expr::InList(list) => !list.negated && column(&list.expr) && list.list.iter().all(literal),

@@ -38,12 +38,23 @@ impl Table {
 pub(crate) struct Scans {
     planned: Arc<Mutex<Vec<Arc<ScanRecord>>>>,
     say_why: bool,
+    plan_only: bool,
 }
 
 impl Scans {
     /// No scans yet. To say why a file is left out takes a look at each condition by itself.
     pub(crate) fn new(say_why: bool) -> Self {
         Self { say_why, ..Self::default() }
+    }
+
+    /// The same of a query that is only planned, for which nothing of a file may be read.
+    pub(crate) const fn planned_only(mut self, plan_only: bool) -> Self {
+        self.plan_only = plan_only;
+        self
+    }
+
+    pub(crate) const fn is_planned_only(&self) -> bool {
+        self.plan_only
     }
 
     pub(crate) const fn say_why(&self) -> bool {
@@ -80,6 +91,11 @@ impl Scans {
         let mut work = Work::default();
         for record in self.planned() {
             record.each_metric(|metric| work.add(metric.value()));
+            for (_, excluded) in &record.excluded {
+                work.row_groups_seen += excluded.row_groups_seen;
+                work.row_groups_pruned_statistics += excluded.row_groups_pruned_statistics;
+                work.row_groups_pruned_bloom += excluded.row_groups_pruned_bloom;
+            }
         }
         work
     }
@@ -95,6 +111,8 @@ pub(crate) struct ScanRecord {
     /// By file, in the order of the snapshot.
     verdicts: Vec<Verdict>,
     why: Option<Why>,
+    /// Files that were looked at before, and of which no row can match.
+    excluded: Vec<(usize, Work)>,
     /// Counters of the nodes that read its files.
     metrics: Vec<ExecutionPlanMetricsSet>,
 }
@@ -159,7 +177,17 @@ fn moment(value: &ScalarValue) -> Option<String> {
 
 impl ScanRecord {
     pub(crate) const fn new(table: Table, verdicts: Vec<Verdict>, why: Option<Why>) -> Self {
-        Self { table, verdicts, why, metrics: Vec::new() }
+        Self { table, verdicts, why, excluded: Vec::new(), metrics: Vec::new() }
+    }
+
+    /// Remembers that a file was looked at, and that no row of it can match.
+    pub(crate) fn exclude(&mut self, file: usize, work: Work) {
+        self.excluded.push((file, work));
+    }
+
+    /// Files that are not scanned since no row of them can match, as their ends say.
+    pub(crate) fn excluded(&self) -> &[(usize, Work)] {
+        &self.excluded
     }
 
     pub(crate) const fn table(&self) -> Table {
@@ -210,6 +238,9 @@ impl ScanRecord {
             ("files_pruned_partition", count(Verdict::Partition).to_string()),
             ("files_pruned_statistics", count(Verdict::Statistics).to_string()),
         ];
+        if !self.excluded.is_empty() {
+            note.push(("files_pruned_row_groups", self.excluded.len().to_string()));
+        }
         let dropped = self.dropped_by();
         if !dropped.is_empty() {
             let listed: Vec<String> = dropped
@@ -260,6 +291,16 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// Of a file of which each row group is excluded.
+    pub(crate) fn excluded(by_statistics: u64, by_bloom: u64) -> Self {
+        Self {
+            row_groups_seen: by_statistics.saturating_add(by_bloom),
+            row_groups_pruned_statistics: by_statistics,
+            row_groups_pruned_bloom: by_bloom,
+            ..Self::default()
+        }
+    }
+
     fn add(&mut self, value: &MetricValue) {
         match value {
             MetricValue::OutputRows(rows) => self.rows_scanned += wide(rows.value()),

@@ -21,6 +21,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::footers::Readers;
 use crate::note;
+use crate::probe::Probe;
 use crate::prune::{self, EVENT_TIME, Filters, Verdict};
 use crate::read::{Scan, ScanFile, view_schema};
 use crate::scans::{Condition, ScanRecord, Scans, Table, Why};
@@ -57,19 +58,45 @@ impl EventsTable {
         Ok(ScanRecord::new(Table::Events, verdicts, why))
     }
 
-    /// The scan of what was kept.
+    /// The files that are left, by where they stand in the snapshot.
+    fn kept(&self, record: &ScanRecord) -> Result<(Vec<usize>, Vec<ScanFile<'_>>)> {
+        let event_time = self.schema.file_schema().index_of(EVENT_TIME)?;
+        let all = self.snapshot.files.iter().zip(record.verdicts()).enumerate();
+        let kept = all.filter(|(_, (_, verdict))| **verdict == Verdict::Kept);
+        Ok(kept.map(|(at, (file, _))| (at, scan_file(file, event_time))).unzip())
+    }
+
+    /// Leaves out the files of which no row can match what is looked up, as their ends say.
+    async fn look<'a>(
+        &self,
+        session: &dyn Session,
+        filters: &Filters,
+        record: &mut ScanRecord,
+        (at, files): (Vec<usize>, Vec<ScanFile<'a>>),
+    ) -> Vec<ScanFile<'a>> {
+        let physical = |expr, schema: &_| session.create_physical_expr(expr, schema);
+        let probe = Probe::of(&self.readers, filters, self.schema.file_schema(), &physical);
+        let Some(probe) = probe.filter(|_| !self.scans.is_planned_only()) else { return files };
+        let seen = probe.look(&files, session.config().target_partitions()).await;
+        let mut left = Vec::new();
+        for ((at, file), seen) in at.into_iter().zip(files).zip(seen) {
+            match seen {
+                Some(work) => record.exclude(at, work),
+                None => left.push(file),
+            }
+        }
+        left
+    }
+
+    /// The scan of the files that are left.
     fn plan(
         &self,
         session: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &Filters,
         limit: Option<usize>,
-        record: &ScanRecord,
+        (files, record): (&[ScanFile<'_>], &ScanRecord),
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let kept = self.snapshot.files.iter().zip(record.verdicts());
-        let kept = kept.filter(|(_, verdict)| **verdict == Verdict::Kept).map(|(file, _)| file);
-        let event_time = self.schema.file_schema().index_of(EVENT_TIME)?;
-        let files: Vec<ScanFile<'_>> = kept.map(|file| scan_file(file, event_time)).collect();
         if files.is_empty() {
             let schema = project_schema(&self.schema(), projection)?;
             return match record.note() {
@@ -90,7 +117,7 @@ impl EventsTable {
             threads: session.config().target_partitions(),
             readers: &self.readers,
         };
-        scan.plan(&files)
+        scan.plan(files)
     }
 }
 
@@ -139,7 +166,9 @@ impl TableProvider for EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let filters = Filters::of(filters);
         let mut record = self.judge(session, &filters)?;
-        let plan = self.plan(session, projection, &filters, limit, &record)?;
+        let kept = self.kept(&record)?;
+        let files = self.look(session, &filters, &mut record, kept).await;
+        let plan = self.plan(session, projection, &filters, limit, (&files, &record))?;
         record.watch(&plan);
         let plan = note::noted(plan, record.note());
         self.scans.keep(record);

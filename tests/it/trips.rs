@@ -70,3 +70,28 @@ fn opening_ten_thousand_files_and_finding_a_needle_takes_at_most_seven_round_tri
         },
     );
 }
+
+/// Without a time, statistics exclude no file. Their ends are read 256 at a time, and so many round
+/// trips it takes; what is left is hardly more than the file that has the id.
+#[test]
+fn an_id_is_found_in_ten_thousand_files_without_knowing_when() {
+    alone("an_id_is_found_in_ten_thousand_files_without_knowing_when", || {
+        let scene = Scene::new();
+        // Each file one request; of the large file also a filter, and then the row's columns. That
+        // id is below the first or above the last one of some files, as their commits say.
+        for (needle, files, trips, requests) in
+            [(scene.nowhere(), 10_200, 44, 10_201), (scene.large_at_any_time(), 8_485, 39, 8_488)]
+        {
+            let mut engine = scene.engine("fresh");
+            let waves = scene.ask(&mut engine, &needle);
+            let receipt = engine.receipt.as_ref().unwrap();
+            eprintln!("{}\n{receipt:?}", shown(&waves).join("\n"));
+            assert_eq!((waves.len(), receipt.requests), (trips, requests));
+            assert!(waves.iter().all(|wave| wave.requests() <= 256));
+            let read =
+                (receipt.files_read, receipt.row_groups_pruned_bloom, receipt.row_groups_read);
+            let found = u64::try_from(needle.rows).unwrap();
+            assert_eq!(read, (files, files - found, found));
+        }
+    });
+}

@@ -27,6 +27,7 @@ use crate::rows::{Destination, Format, RowWriter};
 
 mod access;
 mod estimate;
+mod probe;
 mod pruning;
 mod sound;
 

@@ -62,7 +62,8 @@ impl Scene {
         inner.put(&path, PutPayload::from(bytes.clone())).await.unwrap();
         let meter = Meter::new(Allowance::default());
         let store = Arc::new(Metered { inner, meter: Arc::clone(&meter) });
-        let files = Files::new(store, known.unwrap_or_else(|| Arc::new(Known::new(0))));
+        let known = known.unwrap_or_else(|| Arc::new(Known::new(0)));
+        let files = Files::new(store, known, None);
         let file = files.open(&path, u64::try_from(bytes.len()).unwrap());
         Self { files, file, meter }
     }

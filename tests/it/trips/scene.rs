@@ -30,6 +30,8 @@ pub(super) struct Needle {
     pub(super) id: String,
     /// Begin and end of the time in which it is searched, if that is known.
     pub(super) times: Option<(String, String)>,
+    /// Rows that have it.
+    pub(super) rows: usize,
 }
 
 /// The archive.
@@ -91,7 +93,18 @@ impl Scene {
 
     fn needle(delivery: usize, day: usize, row: usize) -> Needle {
         let times = (time(delivery, day, 0), time(delivery, day, 59_999));
-        Needle { id: id(delivery, day, row), times: Some(times) }
+        Needle { id: id(delivery, day, row), times: Some(times), rows: 1 }
+    }
+
+    /// A row of the large file, of which nobody knows when it was.
+    pub(super) fn large_at_any_time(&self) -> Needle {
+        Needle { times: None, ..self.large() }
+    }
+
+    /// An id that no row has, between the first and the last of every file.
+    pub(super) fn nowhere(&self) -> Needle {
+        let digest = Sha256Digest::of(b"nowhere").to_hex();
+        Needle { id: format!("7{}", &digest[..31]), times: None, rows: 0 }
     }
 
     /// A row of one of the ten thousand.
@@ -128,11 +141,11 @@ impl Scene {
                 &first[..10]
             ));
         }
-        let (engine, mode) = (Arc::clone(&asker.engine), asker.mode);
+        let (engine, mode, rows) = (Arc::clone(&asker.engine), asker.mode, needle.rows);
         let (receipt, waves) = run(&self.runtime, &self.waves, async move {
             let mut answer = engine.query(&Request::new(sql, mode)).await.unwrap();
             let batches = answer.collect().await.unwrap();
-            assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+            assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows);
             answer.receipt()
         });
         let requests = receipt.requests + receipt.snapshot_requests;

@@ -96,7 +96,8 @@ async fn what_turns_out_to_cost_more_ends_at_the_cap() {
         let (statement, source) = priced.parts(&request).await;
         let started = Instant::now();
         // As if the estimate had said that it costs nothing.
-        let prepared = priced.core.prepare(&request, statement, source, started).await.unwrap();
+        let prepared =
+            priced.core.prepare(&request, statement, source, false, started).await.unwrap();
         let Prepared { evidence, run, limits, limit, .. } = prepared;
         let before = priced.asked.requests();
         let left = (limit, limit.time);

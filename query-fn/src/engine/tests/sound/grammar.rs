@@ -40,6 +40,7 @@ pub(super) const COLUMNS: [(&str, Class, bool); 15] = [
     ("peer_cert_not_after", Class::Time, true),
 ];
 
+pub(super) const REQUEST_ID: usize = 2;
 pub(super) const EVENT_TIME: usize = 10;
 pub(super) const EVENT_DATE: usize = 12;
 
@@ -319,6 +320,21 @@ impl Condition {
             7 | 8 => Self::of_time(dice),
             _ => Self::of_truth(dice),
         }
+    }
+
+    /// An id that is looked up, or one of some, and perhaps more.
+    pub(super) fn look_up(dice: &mut Dice, depth: usize) -> Self {
+        let id = Term::Column(REQUEST_ID);
+        let condition = if dice.chance(40) {
+            let list = (0..=dice.below(4)).map(|_| literal_for(dice, REQUEST_ID)).collect();
+            Self::In(id, list, false)
+        } else {
+            Self::Compare(id, Operator::Equal, literal_for(dice, REQUEST_ID))
+        };
+        if dice.chance(50) {
+            return Self::And(Box::new(condition), Box::new(Self::random(dice, depth)));
+        }
+        condition
     }
 
     /// A column against values of its own type.
