@@ -32,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use crate::footers::{End, Known, part};
+use crate::narrow::narrowed;
 
 /// Files up to this length are read whole in the request for their end.
 pub(crate) const SMALL_FILE_BYTES: u64 = 128 * 1024;
@@ -48,6 +49,8 @@ const HELD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub(crate) struct Wanted {
     /// Columns of the file that are read if a row is, by index.
     pub(crate) columns: Arc<[usize]>,
+    /// Their names.
+    pub(crate) names: Arc<[String]>,
     /// Those of them that there are filters on.
     pub(crate) filters: Arc<[usize]>,
     /// Whether most rows fall to a filter while decoding, so that columns come one after another.
@@ -58,7 +61,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Files {
     store: Arc<dyn ObjectStore>,
     /// What was learnt before, by this query or by others.
-    known: Arc<Known>,
+    known: Known,
     /// Files that somebody holds open.
     open: Mutex<HashMap<Path, Weak<OpenFile>>>,
     /// Files that the query holds open until it ends.
@@ -106,7 +109,7 @@ pub(crate) fn end_bytes(rows: u64) -> u64 {
 impl Files {
     pub(crate) fn new(
         store: Arc<dyn ObjectStore>,
-        known: Arc<Known>,
+        known: Known,
         lookers: Option<Handle>,
     ) -> Arc<Self> {
         let (open, held) = (Mutex::default(), Mutex::default());
@@ -560,7 +563,10 @@ impl AsyncFileReader for Reader {
                 let path = &self.file.path;
                 ParquetError::General(format!("Failed to fetch metadata for file {path}: {e}"))
             })?;
-            Ok(Arc::clone(&end.metadata))
+            match self.wanted.as_deref() {
+                Some(wanted) => narrowed(&end.metadata, &wanted.names),
+                None => Ok(Arc::clone(&end.metadata)),
+            }
         }
         .boxed()
     }

@@ -27,13 +27,17 @@ use crate::fetch::Files;
 /// What opens the files of one query.
 pub(crate) type Readers = Arc<Files>;
 
-/// The ends of some files. The least recently used goes first.
-pub(crate) type Known = DefaultCache<Path, CachedFileMetadataEntry>;
+/// The ends of some files, as queries of one mode know them. Both modes share the room.
+#[derive(Clone)]
+pub(crate) struct Known {
+    cache: Arc<DefaultCache<Path, CachedFileMetadataEntry>>,
+    mode: Mode,
+}
 
-/// What is known, by mode.
+/// What is known. The least recently used goes first, whoever learnt it.
 pub(crate) struct Footers {
-    fresh: Arc<Known>,
-    strict: Arc<Known>,
+    fresh: Known,
+    strict: Known,
     /// Of what one query learnt for itself alone.
     query_bytes_max: usize,
     /// Threads that look at ends before a scan.
@@ -48,16 +52,17 @@ pub(crate) struct End {
 }
 
 impl Footers {
-    /// At most so many bytes, half of them for each mode.
+    /// At most so many bytes.
     pub(crate) fn new(bytes_max: usize, lookers: Handle) -> Self {
-        let known = || Arc::new(Known::new(bytes_max / 2));
         let query_bytes_max = QUERY_BYTES_MAX.min(bytes_max);
-        Self { fresh: known(), strict: known(), query_bytes_max, lookers }
+        let fresh = Known::new(bytes_max, Mode::Fresh);
+        let strict = Known { mode: Mode::Strict, ..fresh.clone() };
+        Self { fresh, strict, query_bytes_max, lookers }
     }
 
     /// Bytes they take.
     pub(crate) fn bytes(&self) -> usize {
-        self.fresh.memory_used().saturating_add(self.strict.memory_used())
+        self.fresh.cache.memory_used()
     }
 
     /// What opens the files of a snapshot. A strict query that may not use what others learnt
@@ -71,12 +76,27 @@ impl Footers {
         store: &Arc<dyn ObjectStore>,
     ) -> Readers {
         let known = match snapshot.mode {
-            Mode::Fresh => Arc::clone(&self.fresh),
-            Mode::Strict if !files_hashed && has_versions(snapshot) => Arc::clone(&self.strict),
-            Mode::Strict => Arc::new(Known::new(self.query_bytes_max)),
+            Mode::Fresh => self.fresh.clone(),
+            Mode::Strict if !files_hashed && has_versions(snapshot) => self.strict.clone(),
+            Mode::Strict => Known::new(self.query_bytes_max, Mode::Strict),
         };
         let lookers = (!files_hashed).then(|| self.lookers.clone());
         Files::new(Arc::clone(store), known, lookers)
+    }
+}
+
+impl Known {
+    /// What queries of a mode know; at most so many bytes.
+    pub(crate) fn new(bytes_max: usize, mode: Mode) -> Self {
+        Self { cache: Arc::new(DefaultCache::new(bytes_max)), mode }
+    }
+
+    /// Where a file's end is kept. No file of an archive has a name that begins so.
+    fn place(&self, path: &Path) -> Path {
+        match self.mode {
+            Mode::Fresh => path.clone(),
+            Mode::Strict => Path::from_iter(std::iter::once("~strict".into()).chain(path.parts())),
+        }
     }
 }
 
@@ -123,7 +143,7 @@ impl End {
 
     /// What is known of a file of this length.
     pub(crate) fn of(known: &Known, path: &Path, bytes: u64) -> Option<Arc<Self>> {
-        let entry = known.get(path).filter(|entry| entry.meta.size == bytes)?;
+        let entry = known.cache.get(&known.place(path)).filter(|entry| entry.meta.size == bytes)?;
         let kept = entry.file_metadata.as_any().downcast_ref::<Kept>()?;
         Some(Arc::clone(&kept.0))
     }
@@ -138,7 +158,8 @@ impl End {
             version: None,
         };
         let kept: Arc<dyn FileMetadata> = Arc::new(Kept(Arc::clone(self)));
-        known.put(path, CachedFileMetadataEntry::new(meta, kept));
+        let place = known.place(path);
+        let _ = known.cache.put(&place, CachedFileMetadataEntry::new(meta, kept));
     }
 }
 

@@ -1,15 +1,16 @@
 //! SQL answers out of the archive.
 //!
 //! A request goes one way through these modules: `request` (what was asked), `plan` (refuse all but
-//! queries), `gate` (a few at once), `guard` (what expressions may make), `catalog` and `table`
-//! (the tables of a snapshot), `prune` (which files can matter), `probe` (what their ends say of
-//! that), `read` (the scan), `fetch` (its requests), `access` (who may see what of it), `estimate`
-//! and `prices` (what it is going to cost), `scans` and `note` (what became of its files), `answer`
-//! (batches within limits), `rows` (batches as text), `receipt` (what the answer rests on),
-//! `explain` (why each file was read or not). `repeat` makes plans whose answers can be had again,
-//! `digest` and `statement` say what such an answer was, `recheck` asks again. `sql_views` are
-//! texts in place of tables, `functions` those of the field, `checked` arithmetic that fails where
-//! it would wrap around. `trail` tells the archive who asked what.
+//! queries), `gate` (a few at once), `guard` (what expressions may make), `alike` (what is looked at
+//! once), `catalog` and `table` (the tables of a snapshot), `prune` (which files can matter), `probe`
+//! (which of them may hold an id), `read` (the scan), `fetch` (its requests), `narrow` (what the
+//! engine is shown of each file), `access` (who may see what of it), `estimate` and `prices` (what it
+//! is going to cost), `scans` and `note` (what became of its files), `answer` (batches within
+//! limits), `rows` (batches as text), `receipt` (what the answer rests on), `explain` (why each file
+//! was read or not). `repeat` makes plans whose answers can be had again, `digest` and `statement`
+//! say what such an answer was, `recheck` asks again. `sql_views` are texts in place of tables,
+//! `functions` those of the field, `checked` arithmetic that fails where it would wrap around.
+//! `trail` tells the archive who asked what.
 //! Nothing here writes to an archive.
 
 mod access;
@@ -29,6 +30,7 @@ mod functions;
 mod gate;
 mod guard;
 mod meter;
+mod narrow;
 mod note;
 mod pinned;
 mod plan;

@@ -95,13 +95,20 @@ impl Scan<'_> {
     }
 
     fn wanted(&self) -> Wanted {
-        let columns = self.schema.file_schema().fields().len();
-        let columns = match self.projection {
-            Some(projection) => projection.iter().copied().filter(|at| *at < columns).collect(),
-            None => (0..columns).collect(),
+        let fields = self.schema.file_schema().fields();
+        let columns: Arc<[usize]> = match self.projection {
+            Some(projection) => {
+                projection.iter().copied().filter(|at| *at < fields.len()).collect()
+            }
+            None => (0..fields.len()).collect(),
         };
+        let all = columns.iter().chain(&self.filters);
+        let mut names: Vec<String> =
+            all.filter_map(|at| fields.get(*at)).map(|field| field.name().clone()).collect();
+        names.sort_unstable();
+        names.dedup();
         let filters = self.filters.clone().into();
-        Wanted { columns, filters, is_selective: self.selective }
+        Wanted { columns, names: names.into(), filters, is_selective: self.selective }
     }
 
     fn part(&self, file: &ScanFile<'_>, with_bounds: bool) -> Result<PartitionedFile> {
@@ -112,8 +119,15 @@ impl Scan<'_> {
         if let Some(kept) = file.kept_rows {
             part = part.with_extension(ParquetRowSelection::new(selection(file, kept)?));
         } else if with_bounds && let Some((column, min, max)) = &file.bounds {
-            let mut statistics = Statistics::new_unknown(self.schema.file_schema());
-            statistics.num_rows = Precision::Exact(count(file.rows)?);
+            let columns = self.schema.file_schema().fields().len();
+            // With room for the partition's column, which the engine adds.
+            let mut column_statistics = Vec::with_capacity(columns.saturating_add(1));
+            column_statistics.resize(columns, ColumnStatistics::new_unknown());
+            let mut statistics = Statistics {
+                num_rows: Precision::Exact(count(file.rows)?),
+                total_byte_size: Precision::Absent,
+                column_statistics,
+            };
             if let Some(known) = statistics.column_statistics.get_mut(*column) {
                 set_bounds(known, min, max);
             }

@@ -56,14 +56,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(bytes: &Bytes, known: Option<Arc<Known>>) -> Self {
+    async fn new(bytes: &Bytes, known: Option<Known>) -> Self {
         let inner = Arc::new(InMemory::new());
         let path = Path::from("data/a.parquet");
         inner.put(&path, PutPayload::from(bytes.clone())).await.unwrap();
         let meter = Meter::new(Allowance::default());
         let store = Arc::new(Metered { inner, meter: Arc::clone(&meter) });
-        let known = known.unwrap_or_else(|| Arc::new(Known::new(0)));
-        let files = Files::new(store, known, None);
+        let nothing = || Known::new(0, archive::snapshot::Mode::Fresh);
+        let files = Files::new(store, known.unwrap_or_else(nothing), None);
         let file = files.open(&path, u64::try_from(bytes.len()).unwrap());
         Self { files, file, meter }
     }
@@ -144,8 +144,8 @@ async fn an_end_that_is_longer_than_expected_takes_exactly_one_request_more() {
 #[tokio::test]
 async fn what_one_query_learnt_of_an_end_the_next_one_knows() {
     let bytes = event_file(&[40_000]);
-    let known = Arc::new(Known::new(16 * 1024 * 1024));
-    let first = Scene::new(&bytes, Some(Arc::clone(&known))).await;
+    let known = Known::new(16 * 1024 * 1024, archive::snapshot::Mode::Fresh);
+    let first = Scene::new(&bytes, Some(known.clone())).await;
     let end = first.end(end_bytes(40_000)).await;
     let places = places_of_blooms(&end.metadata);
     let blooms = first.blooms(&places).await;
@@ -156,7 +156,7 @@ async fn what_one_query_learnt_of_an_end_the_next_one_knows() {
         let there = bytes.slice(usize::try_from(start).unwrap()..usize::try_from(end).unwrap());
         assert_eq!(*bloom, there);
     }
-    let second = Scene::new(&bytes, Some(Arc::clone(&known))).await;
+    let second = Scene::new(&bytes, Some(known.clone())).await;
     assert_eq!(second.end(8).await.metadata, end.metadata);
     assert_eq!(second.blooms(&places).await, blooms);
     assert_eq!(second.meter.requests(), 0);
@@ -175,7 +175,12 @@ async fn a_selective_scan_gets_a_row_group_with_one_request_if_it_is_small() {
     let (before, mut group) = (scene.meter.requests(), Read::new());
     let column = |name: &str| COLUMNS.iter().position(|column| column.name == name).unwrap();
     let (id, path) = (column("request_id"), column("principal"));
-    let wanted = Wanted { columns: [id, path].into(), filters: [id].into(), is_selective: true };
+    let wanted = Wanted {
+        columns: [id, path].into(),
+        names: [].into(),
+        filters: [id].into(),
+        is_selective: true,
+    };
     for (at_group, requests) in [(0, 1), (1, 2)] {
         let chunk = |at: usize| chunk_range(end.metadata.row_group(at_group).column(at));
         let got = |range: Range<u64>| {
@@ -216,4 +221,47 @@ async fn a_footer_that_lies_is_an_error_and_no_panic() {
         let scene = Scene::new(&bytes.slice(..cut), None).await;
         assert!(scene.file.end(&scene.files, 1_000, true).await.is_err(), "{cut}");
     }
+}
+
+#[tokio::test]
+async fn the_engine_is_shown_the_columns_it_wants_where_they_are() {
+    let bytes = event_file(&[3_000, 2_000]);
+    let scene = Scene::new(&bytes, None).await;
+    let whole = Arc::clone(&scene.file.end(&scene.files, 64 * 1024, true).await.unwrap().metadata);
+    let narrow = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        narrowed(&whole, &names).unwrap()
+    };
+    // One of them is a list, whose leaf is not at the top, and one is not in the file.
+    let names = ["not_there", "policy_dry_run", "trace_id", "request_id"];
+    let lists: Vec<&str> = COLUMNS
+        .iter()
+        .filter(|column| column.kind == ColumnType::ListUtf8)
+        .map(|column| column.name)
+        .collect();
+    let wanted: Vec<&str> = names.iter().chain(&lists).copied().collect();
+    let shown = narrow(&wanted);
+    let paths = |metadata: &ParquetMetaData, group: usize| -> Vec<(String, Range<u64>)> {
+        let columns = metadata.row_group(group).columns().iter();
+        columns.map(|chunk| (chunk.column_path().string(), chunk_range(chunk))).collect()
+    };
+    assert!(!lists.is_empty() && paths(&shown, 0).len() >= 3, "{:?}", paths(&shown, 0));
+    for group in 0..2 {
+        let expected: Vec<_> = paths(&whole, group)
+            .into_iter()
+            .filter(|(path, _)| wanted.contains(&path.split('.').next().unwrap()))
+            .collect();
+        assert_eq!(paths(&shown, group), expected);
+        assert_eq!(shown.row_group(group).num_rows(), whole.row_group(group).num_rows());
+        for (at, (path, _)) in expected.iter().enumerate() {
+            let before = paths(&whole, group).iter().position(|(found, _)| found == path).unwrap();
+            let index = |metadata: &ParquetMetaData, at: usize| {
+                let offsets = metadata.offset_index().unwrap()[group][at].clone();
+                format!("{offsets:?} {:?}", metadata.column_index().unwrap()[group][at])
+            };
+            assert_eq!(index(&shown, at), index(&whole, before), "{path}");
+        }
+    }
+    // To count takes some column.
+    assert!(Arc::ptr_eq(&narrow(&[]), &whole) && Arc::ptr_eq(&narrow(&["not_there"]), &whole));
 }
