@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::access::{Access, AccessPolicy, Grant};
+use crate::alike;
 use crate::answer::{Answer, Run, out_of_time};
 use crate::catalog::Shared;
 use crate::error::{Code, QueryError};
@@ -521,6 +522,7 @@ async fn physical_plan(
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
     let planner = Arc::clone(state.query_planner());
     let physical = planner.create_physical_plan(&logical, &state).await.map_err(planning)?;
+    let physical = alike::looked_at_once(physical).map_err(planning)?;
     let plan = guard::guarded_plan(physical, room).map_err(planning)?;
     Ok(Planned { plan, context: state.task_ctx(), is_ordered })
 }

@@ -533,7 +533,7 @@ const SAMPLES_MAX: usize = 8;
 
 /// What one processor reads and decodes of compressed bytes in a millisecond, and what a request
 /// takes of it.
-const CPU_BYTES_PER_MILLI: u64 = 25_000;
+const CPU_BYTES_PER_MILLI: u64 = 150_000;
 const CPU_MICROS_PER_REQUEST: u64 = 200;
 
 #[cfg(test)]

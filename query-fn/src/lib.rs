@@ -14,6 +14,7 @@
 //! Nothing here writes to an archive.
 
 mod access;
+mod alike;
 pub mod answer;
 mod catalog;
 mod checked;
