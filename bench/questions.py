@@ -5,7 +5,9 @@ Parquet files, in one run, with two threads each.
     bench/setup.sh target/bench-venv
     cargo build --profile dist -p meshledger-cli && cargo build --profile dist -p meshledger-query-fn --example questions
     target/bench-venv/bin/python bench/questions.py --profile-dir target/dist [--events 30000000]
-    … --archive s3://bucket/prefix       an archive that is there already; AWS_* variables reach it
+    … --archive s3://bucket/prefix       an archive that is there already; AWS_* variables reach it.
+                                         DuckDB's extension for it can be had as a package for 1.5.5:
+                                         bench/setup.sh target/bench-venv-s3 1.5.5
 
 Makes the archive first if there is none at --archive (a folder): traffic of 30 days, as `generate`
 makes it. Each engine is a process of its own that opens the files once; each question is asked once
