@@ -2,9 +2,11 @@
 //! so that a sum past 63 bits comes back negative: an answer that is wrong without a word.
 //!
 //! `+`, `-`, `*` and the sign are planned as functions that look (`arithmetic`), and the engine's
-//! `sum` is replaced by one that adds in 128 bits (`sum`). Division and casts look by themselves.
+//! `sum` is replaced by one that adds in 128 bits (`sum`). Division and casts look by themselves,
+//! if casts are kept where they are written (`casts`).
 
 mod arithmetic;
+mod casts;
 mod sum;
 
 use std::sync::Arc;
@@ -14,10 +16,14 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::AggregateUDF;
 
-/// Has arithmetic looked after in plans.
+pub(crate) use self::casts::keep_casts;
+
+/// Has arithmetic and casts looked after in plans.
 pub(crate) fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
     // Behind the engine's own rules: they give both sides of an operator one type.
-    builder.with_analyzer_rule(Arc::new(arithmetic::Checked))
+    builder
+        .with_analyzer_rule(Arc::new(arithmetic::Checked))
+        .with_analyzer_rule(Arc::new(casts::Casts))
 }
 
 /// Puts a `sum` that looks in the place of the engine's.

@@ -20,6 +20,7 @@ use super::AccessPolicy;
 use super::mask::{Key, Mask, implied};
 use super::policy::{Rule, TableRule};
 use super::table::{Closed, Restricted};
+use crate::checked::keep_casts;
 use crate::error::{Code, QueryError};
 use crate::request::Request;
 
@@ -253,6 +254,7 @@ fn condition(sql: &str, schema: &SchemaRef, session: &SessionState) -> Result<Ve
         DataType::Boolean => {}
         other => return Err(format!("expected a condition, found a value of type {other}")),
     }
+    let expr = keep_casts(expr, &columns).map_err(engine)?.data;
     let expr = simplifier.simplify(expr).map_err(engine)?;
     Ok(split_conjunction_owned(expr))
 }

@@ -1,5 +1,7 @@
 //! Whole numbers at the ends of their types; what is expected was worked out by hand.
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -188,4 +190,171 @@ fn a_sum_that_fits_is_exact_whatever_stands_between() {
             "6,UInt64",
         ),
     ]);
+}
+
+/// What is asked of the numbers 5, 300 and 5,000,000,000, and of which it is true.
+const OF_NUMBERS: [(&str, &str); 24] = [
+    ("TRY_CAST(n AS INT) >= 3", "5;300"),
+    ("3 < TRY_CAST(n AS INT)", "5;300"),
+    ("TRY_CAST(n AS INT) <> 5", "300"),
+    ("NOT (TRY_CAST(n AS INT) = 5)", "300"),
+    ("TRY_CAST(n AS INT) NOT IN (5, 6)", "300"),
+    ("TRY_CAST(n AS INT) NOT BETWEEN 0 AND 9", "300"),
+    ("(TRY_CAST(n AS INT) > 9) IS UNKNOWN", "5000000000"),
+    ("(TRY_CAST(n AS INT) > 9) IS NOT TRUE", "5;5000000000"),
+    ("TRY_CAST(n AS INT) IS DISTINCT FROM 5", "300;5000000000"),
+    ("TRY_CAST(n AS INT) > 9 OR n = 5", "5;300"),
+    ("TRY_CAST(TRY_CAST(n AS SMALLINT) AS TINYINT) > 0", "5"),
+    ("CAST(TRY_CAST(n AS TINYINT) AS BIGINT) > 0", "5"),
+    ("CAST(TRY_CAST(n AS TINYINT) AS VARCHAR) <> '7'", "5"),
+    ("TRY_CAST(n - 10 AS INT UNSIGNED) > 0", "300"),
+    ("TRY_CAST(n AS DECIMAL(4, 1)) >= 3", "5;300"),
+    ("TRY_CAST(CAST(n AS DECIMAL(12, 2)) AS INT) > 3", "5;300"),
+    ("TRY_CAST(CAST(n AS DECIMAL(12, 2)) AS DECIMAL(4, 1)) > 3", "5;300"),
+    ("TRY_CAST(n AS DATE) > DATE '1960-01-01'", "5;300"),
+    ("arrow_try_cast(n, 'Int8') > 0", "5"),
+    ("try_cast_to_type(n, CAST(NULL AS TINYINT)) > 0", "5"),
+    ("TRY_CAST(arrow_cast(n * 3, 'Timestamp(s)') AS TIMESTAMP) > TIMESTAMP '1960-01-01'", "5;300"),
+    ("CASE TRY_CAST(n AS TINYINT) WHEN 5 THEN false ELSE true END", "300;5000000000"),
+    ("coalesce(TRY_CAST(n AS INT), 7) = 7", "5000000000"),
+    ("n IN (SELECT n FROM t WHERE TRY_CAST(n AS TINYINT) > 0)", "5"),
+];
+
+const NUMBERS: &str = "t AS (SELECT * FROM (VALUES (5), (300), (5000000000)) AS t(n))";
+
+#[test]
+fn a_cast_that_does_not_fit_is_null_where_it_is_compared_too() {
+    for (condition, expected) in OF_NUMBERS {
+        gives(&[
+            (&format!("WITH {NUMBERS} SELECT n FROM t WHERE {condition} ORDER BY n"), expected),
+            // The same where the engine has nothing to move a cast to.
+            (
+                &format!(
+                    "WITH {NUMBERS}, u AS (SELECT n, {condition} AS c FROM t) SELECT n FROM u \
+                     WHERE c ORDER BY n"
+                ),
+                expected,
+            ),
+        ]);
+    }
+    gives(&[
+        (
+            &format!("WITH {NUMBERS} SELECT TRY_CAST(n AS INT) > 9 FROM t ORDER BY n"),
+            "false;true;NULL",
+        ),
+        (
+            &format!(
+                "WITH {NUMBERS}, u AS (SELECT n, TRY_CAST(n AS TINYINT) AS m FROM t), v AS (SELECT \
+                 * FROM u ORDER BY n LIMIT 9) SELECT u.n FROM u JOIN v ON u.m = v.n WHERE u.m > 0"
+            ),
+            "5",
+        ),
+        (
+            &format!(
+                "WITH {NUMBERS} SELECT TRY_CAST(n AS TINYINT) AS m, count(*) FROM t GROUP BY \
+                 TRY_CAST(n AS TINYINT) HAVING TRY_CAST(n AS TINYINT) < 9"
+            ),
+            "5,1",
+        ),
+    ]);
+}
+
+#[test]
+fn a_cast_that_does_not_fit_fails_where_it_is_compared_too() {
+    let condition = |condition: &str| format!("WITH {NUMBERS} SELECT n FROM t WHERE {condition}");
+    fails(
+        "cast",
+        &[
+            &condition("CAST(n AS INT) >= 3"),
+            &condition("n::SMALLINT <> 7"),
+            &condition("CAST(n AS INT) NOT IN (5, 6)"),
+            &condition("arrow_cast(n, 'Int8') = 5"),
+            &condition("cast_to_type(n, CAST(NULL AS TINYINT)) = 5"),
+            &condition("CAST(5 - n AS BIGINT UNSIGNED) < 3"),
+        ],
+    );
+    fails("too large to store", &[&condition("CAST(n AS DECIMAL(4, 1)) >= 3")]);
+    fails("exceeds", &[&condition("CAST(n * 3 AS TIMESTAMP) > TIMESTAMP '1960-01-01'")]);
+}
+
+#[test]
+fn a_cast_that_loses_something_is_compared_as_what_it_becomes() {
+    gives(&[
+        // Fractions are cut off.
+        (
+            "SELECT d FROM (VALUES (1.0), (1.4), (2.0)) AS t(d) WHERE CAST(CAST(d AS DECIMAL(5, \
+             1)) AS INT) = 1 ORDER BY d",
+            "1.0;1.4",
+        ),
+        (
+            "SELECT d FROM (VALUES (1.14), (1.1), (1.31)) AS t(d) WHERE CAST(CAST(d AS DECIMAL(5, \
+             2)) AS DECIMAL(5, 1)) <= CAST(1.1 AS DECIMAL(5, 1)) ORDER BY d",
+            "1.1;1.14",
+        ),
+        // A second, and a constant half a second later.
+        (
+            "SELECT n FROM (VALUES (200), (201)) AS t(n) WHERE CAST(n AS TIMESTAMP) >= TIMESTAMP \
+             '1970-01-01 00:03:20.5'",
+            "201",
+        ),
+        // Midnight in Tokyo is three in the afternoon in Greenwich.
+        (
+            "SELECT t FROM (VALUES (TIMESTAMP '2026-11-02 00:00:00')) AS v(t) WHERE t AT TIME ZONE \
+             'Asia/Tokyo' < arrow_cast('2026-11-01T20:00:00Z', 'Timestamp(ns, \"Asia/Tokyo\")')",
+            "2026-11-02T00:00:00",
+        ),
+    ]);
+}
+
+/// The conditions of a query as they are run.
+fn conditions(session: &SessionContext, sql: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let plan = runtime.block_on(async {
+        let plan = session.state().create_logical_plan(sql).await.unwrap();
+        session.state().optimize(&plan).unwrap()
+    });
+    plan.display_indent().to_string()
+}
+
+#[test]
+fn a_cast_that_loses_nothing_is_taken_off_a_column_as_before() {
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let columns = [("i", DataType::Int32), ("t", micros), ("v", DataType::Utf8View)];
+    let columns = columns.map(|(name, kind)| Field::new(name, kind, true));
+    let rows = RecordBatch::new_empty(Arc::new(Schema::new(columns.to_vec())));
+    let session = &sessions()[0];
+    session.register_batch("u", rows).unwrap();
+    for (condition, expected) in [
+        ("CAST(i AS BIGINT) = 5", "i = Int32(5)"),
+        ("TRY_CAST(i AS BIGINT) > 5", "i > Int32(5)"),
+        ("i = 5", "i = Int32(5)"),
+        ("CAST(i AS DECIMAL(12, 2)) > 5", "i > Int32(5)"),
+        ("CAST(i AS VARCHAR) = '5'", "i = Int32(5)"),
+        ("CAST(v AS VARCHAR) = '5'", "v = Utf8View(\"5\")"),
+        ("t > TIMESTAMP '1970-01-01 00:00:01'", "t > TimestampMicrosecond(1000000,"),
+        (
+            "CAST(t AS TIMESTAMP) > TIMESTAMP '1970-01-01 00:00:01'",
+            "t > TimestampMicrosecond(1000000,",
+        ),
+        (
+            // Without a zone: a second past midnight there.
+            "t AT TIME ZONE 'Asia/Tokyo' > TIMESTAMP '1970-01-01 00:00:01'",
+            "t > TimestampMicrosecond(-32399000000,",
+        ),
+        // The engine knows which moments these are.
+        ("CAST(t AS DATE) = DATE '2026-11-02'", "CAST(u.t AS Date32) = Date32(\"2026-11-02\")"),
+    ] {
+        let found = conditions(session, &format!("SELECT 1 FROM u WHERE {condition}"));
+        assert!(found.contains(expected) && !found.contains("kept("), "{condition}:\n{found}");
+    }
+    let found = conditions(session, "SELECT 1 FROM u WHERE CAST(i AS SMALLINT) = 5");
+    assert!(found.contains("kept("), "{found}");
+}
+
+#[test]
+fn a_chain_of_casts_is_planned_and_bears_its_columns_name() {
+    let chain = "::INT::BIGINT".repeat(15);
+    let sql = format!("SELECT n{chain} FROM (VALUES (5)) AS t(n) WHERE n{chain} > 3");
+    let (names, rows) = answer(&sessions()[0], &sql).unwrap();
+    assert_eq!((names, rows), (vec!["t.n".to_owned()], "5".to_owned()));
 }

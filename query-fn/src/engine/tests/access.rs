@@ -594,6 +594,16 @@ async fn an_error_of_the_policy_itself_quotes_no_row() {
     }
 }
 
+/// Statuses from 200 on are no TINYINT, so that the condition is unknown of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cast_in_a_condition_does_not_let_through_what_does_not_fit() {
+    let whole = archive_of(World::Whole).await;
+    let policy = r#"{"rules": [{"name": "a", "who": ["*"], "tables": {"mesh_events":
+        {"rows": "TRY_CAST(http_status AS TINYINT) < 100 OR TRY_CAST(http_status AS TINYINT) > 99"}}}]}"#;
+    let sql = "SELECT request_id FROM mesh_events ORDER BY request_id";
+    assert_eq!(ask(&whole, sql, Some(policy)).await.unwrap().0, "open-8\nsecret-2");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_depends_on_the_row_alone() {
     let core = Core::new(Limits::default()).unwrap();

@@ -233,31 +233,35 @@ fn float_literal(text: &str) -> Term {
 /// A moment in one of the many ways to write it. What is finer than the times it is compared with
 /// is cut, as it would be if it were stored.
 fn time_literal(dice: &mut Dice, micros: i64) -> Term {
+    let (nanos, written) = moment(dice, micros);
+    Term::Literal(Some(Value::Time(nanos.div_euclid(1_000) * 1_000)), written)
+}
+
+/// A moment about there, in nanoseconds, and how it is written.
+fn moment(dice: &mut Dice, micros: i64) -> (i128, String) {
     let utc = rfc3339(micros, 6);
-    let written = match dice.below(8) {
-        0 => quoted(&utc),
+    let nanos = i128::from(micros) * 1_000;
+    match dice.below(8) {
+        0 => (nanos, quoted(&utc)),
         1 => {
             let there = rfc3339(micros + 19_800_000_000, 6);
-            quoted(&there.replace('Z', "+05:30"))
+            (nanos, quoted(&there.replace('Z', "+05:30")))
         }
         // Between two microseconds.
-        2 => quoted(&utc.replace('Z', "500Z")),
-        3 => format!("TIMESTAMP '{}'", utc.replace('T', " ").replace('Z', "")),
+        2 => (nanos + 500, quoted(&utc.replace('Z', "500Z"))),
+        3 => (nanos, format!("TIMESTAMP '{}'", utc.replace('T', " ").replace('Z', ""))),
         4 => {
-            let second = micros.div_euclid(1_000_000) * 1_000_000;
             let written = format!("arrow_cast('{utc}', 'Timestamp(Second, Some(\"UTC\"))')");
-            return Term::Literal(Some(Value::Time(i128::from(second) * 1_000)), written);
+            (nanos.div_euclid(1_000_000_000) * 1_000_000_000, written)
         }
         5 => {
-            let milli = micros.div_euclid(1_000) * 1_000;
             let written =
                 format!("arrow_cast('{utc}', 'Timestamp(Millisecond, Some(\"+01:00\"))')");
-            return Term::Literal(Some(Value::Time(i128::from(milli) * 1_000)), written);
+            (nanos.div_euclid(1_000_000) * 1_000_000, written)
         }
-        6 => format!("TIMESTAMP '{}'", utc.replace('Z', "999Z")),
-        _ => format!("TIMESTAMP '{utc}'"),
-    };
-    Term::Literal(Some(Value::Time(i128::from(micros) * 1_000)), written)
+        6 => (nanos + 999, format!("TIMESTAMP '{}'", utc.replace('Z', "999Z"))),
+        _ => (nanos, format!("TIMESTAMP '{utc}'")),
+    }
 }
 
 fn date_literal(dice: &mut Dice, days: i64) -> Term {
@@ -437,10 +441,8 @@ impl Condition {
                 Self::Compare(cast(column, Kind::Text), operator, text_literal(text))
             }
             4 => Self::Compare(cast(column, Kind::BigInt), operator, int_literal(number)),
-            // Of a number too large for INT the engine makes no NULL where it compares the cast.
-            5 if COLUMNS[column].1 == Class::Int => {
-                Self::Compare(cast(column, Kind::Int), operator, int_literal(number))
-            }
+            // Many are too large for INT.
+            5 => Self::Compare(cast(column, Kind::Int), operator, int_literal(number)),
             6 => Self::Compare(Term::Add(boxed(column), 1), operator, int_literal(number + 1)),
             7 => Self::Compare(
                 Term::Times(boxed(column), 2),
@@ -461,7 +463,7 @@ impl Condition {
             10 if number != i64::from(i32::MAX) => {
                 Self::Compare(Term::Negative(boxed(column)), operator, int_literal(-number))
             }
-            5 | 10 | 11 => {
+            10 | 11 => {
                 let digits = column_of(dice, &[Class::Digits]);
                 Self::Compare(
                     Term::Column(digits),
@@ -491,14 +493,12 @@ impl Condition {
         let literal = literal_for(dice, column);
         match dice.below(9) {
             0 => {
-                let (kind, unit) = dice.pick(&[
-                    (Kind::Seconds, 1_000_000_000),
-                    (Kind::Millis, 1_000_000),
-                    (Kind::Nanos, 1_000),
-                ]);
+                let kind = dice.pick(&[Kind::Seconds, Kind::Millis, Kind::Nanos]);
                 let literal = match literal {
-                    Term::Literal(Some(Value::Time(nanos)), written) => {
-                        Term::Literal(Some(Value::Time(nanos / unit * unit)), written)
+                    // Where the time itself was cut, the constant is not.
+                    Term::Literal(Some(Value::Time(nanos)), _) if kind != Kind::Nanos => {
+                        let (nanos, written) = moment(dice, i64::try_from(nanos / 1_000).unwrap());
+                        Term::Literal(Some(Value::Time(nanos)), written)
                     }
                     other => other,
                 };
