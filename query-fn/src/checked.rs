@@ -16,7 +16,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::AggregateUDF;
 
-pub(crate) use self::casts::keep_casts;
+pub(crate) use self::casts::{keep_casts, keep_days};
 
 /// Has arithmetic and casts looked after in plans.
 pub(crate) fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {

@@ -19,6 +19,7 @@ use crate::access::{Access, AccessPolicy, Grant};
 use crate::alike;
 use crate::answer::{Answer, Run, out_of_time};
 use crate::catalog::Shared;
+use crate::checked;
 use crate::error::{Code, QueryError};
 use crate::estimate::{self, Estimate, Reads};
 use crate::footers::{Footers, Readers};
@@ -516,6 +517,7 @@ async fn physical_plan(
         (state.optimize(&logical).map_err(planning)?, None)
     };
     // The optimizer has run, and must not undo what was settled after it.
+    let logical = checked::keep_days(logical).map_err(planning)?;
     let logical = guard::stoppable_joins(logical, &stop).map_err(planning)?;
     let rows = guard::batch_rows(&logical, calls, room).map_err(planning)?;
     let config = state.config().clone().with_batch_size(rows);

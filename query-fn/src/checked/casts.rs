@@ -18,8 +18,8 @@ use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    Cast, ColumnarValue, Expr, ExprSchemable, Filter, LogicalPlan, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -50,14 +50,51 @@ impl AnalyzerRule for Casts {
 /// # Errors
 /// If the expression can not be walked, which it always can.
 pub(crate) fn keep_casts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    keep(expr, &|expr| may_lose(expr, schema))
+}
+
+/// The same plan, optimized already, in which moments taken for their days are kept as well, but
+/// for those that a scan prunes by. Elsewhere the engine would estimate how many rows they leave: it
+/// takes the days back to moments that may lie further apart than the first and the last, and
+/// fails where more is left than there was.
+///
+/// # Errors
+/// If the plan can not be put together again, which it always can.
+pub(crate) fn keep_days(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Filter(Filter { predicate, input, .. })
+            if !matches!(*input, LogicalPlan::TableScan(_)) =>
+        {
+            let predicate = keep(predicate, &|expr| is_coarser(expr, input.schema()))?;
+            let filter = Filter::try_new(predicate.data, input)?;
+            Ok(Transformed::yes(LogicalPlan::Filter(filter)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+fn keep(expr: Expr, is_kept: &dyn Fn(&Expr) -> bool) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
-        if !may_lose(&expr, schema) {
+        if !is_kept(&expr) {
             return Ok(Transformed::no(expr));
         }
         let function = Arc::new(ScalarUDF::new_from_impl(Kept::default()));
         let call = ScalarFunction::new_udf(function, vec![expr]);
         Ok(Transformed::yes(Expr::ScalarFunction(call)))
     })
+}
+
+/// Whether a moment becomes a day, or a coarser moment.
+fn is_coarser(expr: &Expr, schema: &DFSchema) -> bool {
+    let (Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field })) = expr else {
+        return false;
+    };
+    match (expr.get_type(schema), field.data_type()) {
+        (Ok(DataType::Timestamp(..)), DataType::Date32 | DataType::Date64) => true,
+        (Ok(DataType::Timestamp(of, _)), DataType::Timestamp(to, _)) => *to < of,
+        _ => false,
+    }
 }
 
 /// Whether the engine would take off this cast, though not each value has one to itself.

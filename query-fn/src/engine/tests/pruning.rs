@@ -247,6 +247,14 @@ async fn a_moment_taken_for_its_day_is_compared_whatever_the_first_and_the_last_
          WHERE CAST(event_time AS DATE) = event_date",
         "SELECT count(*) FROM mesh_events AS a JOIN mesh_events AS b USING (request_id) \
          WHERE a.event_time::date <= a.event_date",
+        // Beneath a window nothing is known of the condition, so bounds are exact.
+        "SELECT count(*) FROM (SELECT *, row_number() OVER (ORDER BY event_time) AS r \
+         FROM mesh_events) WHERE CAST(event_time AS DATE) <= event_date",
+        "SELECT count(*) FROM (SELECT *, row_number() OVER () AS r FROM mesh_events) \
+         WHERE CAST(event_time AS DATE) >= DATE '2020-01-01' AND r > 0",
+        "SELECT count(*) FROM (SELECT *, row_number() OVER () AS r FROM mesh_events) \
+         WHERE arrow_cast(event_time, 'Timestamp(s, \"UTC\")') <= CAST(event_date AS TIMESTAMP) \
+         + INTERVAL '1 day' AND CAST(event_time AS DATE) = event_date",
     ] {
         assert_eq!(fixture.rows(sql).await, "300", "{sql}");
     }
