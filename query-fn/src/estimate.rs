@@ -32,6 +32,7 @@ use crate::prices::{Dollars, Prices};
 use crate::prune::Verdict;
 use crate::receipt::{Evidence, mode_name};
 use crate::request::Caps;
+use crate::scans::wide;
 
 /// What a query would cost, if nothing within a file could be skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -519,10 +520,6 @@ const fn apart(bytes: u64) -> u64 {
 
 const fn length(range: &Range<u64>) -> u64 {
     range.end.saturating_sub(range.start)
-}
-
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// Bytes between two ranges up to which the store asks for both at once.

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::meter::Meter;
 use crate::prune::{EVENT_TIME, Verdict};
-use crate::scans::{Condition, ScanRecord, Scans, Table, Work, shortened};
+use crate::scans::{Condition, ScanRecord, Scans, Table, Work, shortened, wide};
 
 /// What became of the files of each scan, in the order in which the scans were planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -299,10 +299,6 @@ fn bounds_of(entry: &FileEntry, column: &str) -> Bounds {
         Some(stats) => both(shown(&stats.min), shown(&stats.max), Some(stats.nulls)),
         None => both(None, None, None),
     }
-}
-
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// Files named in one report: as many as a person looks through. Counts tell of the rest.

@@ -36,7 +36,7 @@ use crate::fetch::{OpenFile, bloom_range, end_bytes};
 use crate::footers::Readers;
 use crate::prune::{Filters, IN_LIST_COUNT_MAX, Physical};
 use crate::read::ScanFile;
-use crate::scans::Work;
+use crate::scans::{Work, wide};
 
 /// Looks at files for one scan.
 pub(crate) struct Probe {
@@ -280,10 +280,6 @@ impl PruningStatistics for GroupStatistics<'_> {
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
     }
-}
-
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// Files looked at together. Each may be a connection, and a process may have 1,024 files and

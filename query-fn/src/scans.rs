@@ -335,7 +335,8 @@ impl Work {
     }
 }
 
-fn wide(count: usize) -> u64 {
+/// A count as receipts and estimates have it.
+pub(crate) fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
