@@ -6,7 +6,8 @@
 //! (`forecast`), takes a few rows at a time, and stops when nobody waits any more. Operators are
 //! functions with a sign for a name (`operator`). What remains is width: a long value that is
 //! repeated on each row of a batch. It decides how many rows a batch has (`rows`), and may not go
-//! into a join at all (`width`). What windows hold is counted in the pool (`window`).
+//! into a join at all (`width`). What windows hold is counted in the pool (`window`); both look at
+//! batches on their way (`through`).
 
 mod call;
 mod forecast;
@@ -15,6 +16,7 @@ mod rows;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod through;
 mod width;
 mod window;
 

@@ -1,28 +1,23 @@
 //! Joins repeat the rows of one side for those of the other, a batch at a time. Texts that are
 //! views are shared; others, and lists, are written out, so that one long value becomes thousands.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::execution::TaskContext;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec, SortMergeJoinExec,
     SymmetricHashJoinExec,
 };
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::unnest::UnnestExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
 
 use super::forecast::bytes_of;
+use super::through::{Inspect, Look, Plan, Through};
 use super::{Room, same_properties};
-
-type Plan = Arc<dyn ExecutionPlan>;
 
 /// The node, with a guard before each input whose rows it may repeat.
 pub(super) fn guarded(node: Plan, room: Room) -> Result<Transformed<Plan>> {
@@ -39,7 +34,7 @@ pub(super) fn guarded(node: Plan, room: Room) -> Result<Transformed<Plan>> {
                 return Arc::clone(child);
             }
             is_new = true;
-            Arc::new(WidthGuard { input: Arc::clone(child), columns: columns.into(), room })
+            Through::plan(child, WidthGuard { columns: columns.into(), room })
         })
         .collect();
     if is_new {
@@ -77,65 +72,29 @@ fn is_wide(kind: &DataType) -> bool {
     ) || kind.is_nested()
 }
 
-/// Lets rows through, unless one of them is too wide to be repeated on each row of a batch.
+/// Lets no row through that is too wide to be repeated on each row of a batch.
 #[derive(Debug)]
 struct WidthGuard {
-    input: Plan,
     columns: Arc<[usize]>,
     room: Room,
 }
 
-impl DisplayAs for WidthGuard {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WidthGuard")
+impl Display for WidthGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
-impl ExecutionPlan for WidthGuard {
+impl Inspect for WidthGuard {
     fn name(&self) -> &'static str {
         "WidthGuard"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Plan> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Plan>) -> Result<Plan> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { input, columns: Arc::clone(&self.columns), room: self.room }))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn begin(&self, _: usize, context: &TaskContext) -> Look {
         let rows = context.session_config().batch_size().max(1);
         let row_bytes_max = (self.room.for_repeated() / rows).max(ROW_BYTES_MIN);
         let columns = Arc::clone(&self.columns);
-        let stream = self.input.execute(partition, context)?;
-        let schema = stream.schema();
-        let checked = stream.map(move |batch| {
-            let batch = batch?;
-            check(&batch, &columns, row_bytes_max)?;
-            Ok(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, checked)))
+        Box::new(move |batch| check(batch, &columns, row_bytes_max))
     }
 }
 

@@ -2,26 +2,21 @@
 //! the end. The engine does not count them; these two nodes, before and behind, do.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::{
     PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
 };
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
 
 use super::same_properties;
-
-type Plan = Arc<dyn ExecutionPlan>;
+use super::through::{Inspect, Look, Plan, Through};
 
 /// The node, counted if it is a window.
 pub(super) fn guarded(node: Transformed<Plan>) -> Result<Transformed<Plan>> {
@@ -35,12 +30,12 @@ pub(super) fn guarded(node: Transformed<Plan>) -> Result<Transformed<Plan>> {
     let lists = windows.iter().filter(|window| makes_lists(window.as_ref())).count();
     let held = Arc::new(Held { copies, lists, partitions: Mutex::default() });
     let children = node.data.children().into_iter().map(|child| {
-        let (input, held) = (Arc::clone(child), Arc::clone(&held));
-        Arc::new(Counted { input, held, side: Side::Before }) as Plan
+        let held = Arc::clone(&held);
+        Through::plan(child, Counted { held, side: Side::Before })
     });
     let children = children.collect();
     let input = node.data.replace_children(children, same_properties())?;
-    Ok(Transformed::yes(Arc::new(Counted { input, held, side: Side::Behind })))
+    Ok(Transformed::yes(Through::plan(&input, Counted { held, side: Side::Behind })))
 }
 
 /// Whether each row gets a list of the rows of its window.
@@ -121,69 +116,35 @@ enum Side {
     Behind,
 }
 
-/// Lets rows through and counts them.
+/// Counts the rows on one side of a window.
 #[derive(Debug)]
 struct Counted {
-    input: Plan,
     held: Arc<Held>,
     side: Side,
 }
 
-impl DisplayAs for Counted {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "WindowGuard: {:?}", self.side)
     }
 }
 
-impl ExecutionPlan for Counted {
+impl Inspect for Counted {
     fn name(&self) -> &'static str {
         "WindowGuard"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Plan> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Plan>) -> Result<Plan> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { input, held: Arc::clone(&self.held), side: self.side }))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
+    fn begin(&self, partition: usize, context: &TaskContext) -> Look {
         // The node behind begins, since it is asked first.
         let ended = (self.side == Side::Behind).then(|| {
-            self.held.begin(partition, &context);
+            self.held.begin(partition, context);
             Ended(Arc::clone(&self.held), partition)
         });
         let (held, side) = (Arc::clone(&self.held), self.side);
-        let stream = self.input.execute(partition, context)?;
-        let schema = stream.schema();
-        let counted = stream.map(move |batch| {
+        Box::new(move |batch| {
             let _ = &ended;
-            let batch = batch?;
-            held.count(side, partition, &batch)?;
-            Ok(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+            held.count(side, partition, batch)
+        })
     }
 }
 
