@@ -102,8 +102,7 @@ impl Engine {
     /// # Errors
     /// If the folder to spill to can not be used.
     pub fn new(reader: Reader, limits: Limits) -> Result<Self, QueryError> {
-        let mut core = Core::new(limits)?;
-        core.prices = Prices::of(reader.store().url());
+        let core = Core::new(limits, Prices::of(reader.store().url()))?;
         Ok(Self { reader, core, latest: Mutex::default(), access: None, caller: None })
     }
 
@@ -112,12 +111,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`].
     pub fn limited(&self, limits: Limits) -> Result<Self, QueryError> {
-        let mut engine =
-            Self::new(self.reader.clone(), limits)?.hashing_files(self.core.hash_files);
-        engine.core.prices.clone_from(&self.core.prices);
-        engine.access.clone_from(&self.access);
-        engine.caller.clone_from(&self.caller);
-        Ok(engine)
+        let mut core = Core::new(limits, self.core.prices.clone())?;
+        core.hash_files = self.core.hash_files;
+        let (access, caller) = (self.access.clone(), self.caller.clone());
+        Ok(Self { reader: self.reader.clone(), core, latest: Mutex::default(), access, caller })
     }
 
     /// The same engine, whose strict queries read each file whole and hash it before they use a
@@ -287,12 +284,11 @@ fn no_version(error: ArchiveError) -> QueryError {
 }
 
 impl Core {
-    fn new(limits: Limits) -> Result<Self, QueryError> {
+    fn new(limits: Limits, prices: Prices) -> Result<Self, QueryError> {
         let shared = Shared::new(&limits).map_err(|e| QueryError::from_engine(&e))?;
         let workers = Arc::new(Workers::new(limits.threads)?);
         let footers = Footers::new(limits.footer_bytes_max, workers.handle());
         let gate = Gate::new(limits.queries_max, limits.queries_waiting_max);
-        let prices = Prices::of("");
         Ok(Self { limits, hash_files: false, shared, footers, workers, gate, prices })
     }
 

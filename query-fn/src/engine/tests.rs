@@ -34,6 +34,11 @@ mod sound;
 const DAY: i64 = 20_759; // 2026-11-02
 const ROWS: i64 = 100;
 
+/// What answers where nothing has a price.
+fn core(limits: Limits) -> Result<Core, QueryError> {
+    Core::new(limits, Prices::of("/archive"))
+}
+
 struct Fixture {
     snapshot: Snapshot,
     store: Arc<dyn ObjectStore>,
@@ -190,7 +195,7 @@ impl Fixture {
         policy: Option<AccessPolicy>,
         caller: &str,
     ) -> Result<Answer, QueryError> {
-        let core = Core::new(self.limits.clone())?;
+        let core = core(self.limits.clone())?;
         let grant = match policy {
             Some(policy) => core.shared.access(policy)?.grant(Some(caller))?,
             None => Arc::new(Grant::everything()),

@@ -606,7 +606,7 @@ async fn a_cast_in_a_condition_does_not_let_through_what_does_not_fit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_condition_depends_on_the_row_alone() {
-    let core = Core::new(Limits::default()).unwrap();
+    let core = core(Limits::default()).unwrap();
     let held = |table: &str, json: &str| {
         let policy = format!(
             r#"{{"rules": [{{"name": "n", "who": ["*"], "tables": {{"{table}": {json}}}}}]}}"#

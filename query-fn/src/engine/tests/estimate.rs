@@ -21,8 +21,7 @@ impl Priced {
         let inner = Arc::clone(&fixture.store);
         fixture.store = Arc::new(Metered { inner, meter: Arc::clone(&asked) });
         let limits = Limits { footer_bytes_max: 0, ..fixture.limits.clone() };
-        let mut core = Core::new(limits).unwrap();
-        core.prices = Prices::of("s3://bucket/archive");
+        let core = Core::new(limits, Prices::of("s3://bucket/archive")).unwrap();
         Self { fixture, core, asked }
     }
 

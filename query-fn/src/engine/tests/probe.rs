@@ -126,7 +126,7 @@ async fn nothing_is_read_twice_where_nothing_is_known_between_queries() {
     {
         fixture.snapshot.mode = mode;
         fixture.limits.footer_bytes_max = footer_bytes_max;
-        let core = Core::new(fixture.limits.clone()).unwrap();
+        let core = core(fixture.limits.clone()).unwrap();
         let keeps = mode == Mode::Fresh && footer_bytes_max > 0;
         let request = Request::new(sql, mode);
         let (_, cold) = fixture.ask_engine(&core, &request).await.unwrap();
@@ -192,7 +192,7 @@ async fn what_is_looked_at_counts_for_the_limit_of_bytes() {
 async fn a_plan_that_does_not_run_reads_nothing() {
     let mut fixture = Fixture::silent(5).await;
     let sql = "SELECT decision FROM mesh_events WHERE request_id = 'req-20760-42'";
-    let mut core = Core::new(fixture.limits.clone()).unwrap();
+    let mut core = core(fixture.limits.clone()).unwrap();
     let request = |explain: &str| Request::new(format!("{explain} {sql}"), Mode::Fresh);
     for explain in ["EXPLAIN", "EXPLAIN VERBOSE", "EXPLAIN FORMAT TREE"] {
         let (text, receipt) = fixture.ask_engine(&core, &request(explain)).await.unwrap();
@@ -232,7 +232,7 @@ async fn nobody_looks_on_for_a_query_that_is_over() {
     fixture.store = Arc::new(ThrottledStore::new(store, throttle));
     fixture.limits.time = Duration::from_millis(300);
     fixture.limits.queries_max = 1;
-    let core = Core::new(fixture.limits.clone()).unwrap();
+    let core = core(fixture.limits.clone()).unwrap();
     let sql = "SELECT decision FROM mesh_events WHERE request_id = 'req-20760-42'";
     let request = Request::new(sql, Mode::Fresh);
     for _ in 0..3 {

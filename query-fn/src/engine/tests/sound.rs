@@ -192,8 +192,8 @@ impl Tally {
     }
 }
 
-fn core(dice: &mut Dice) -> Core {
-    Core::new(Limits { threads: 1 + dice.below(3), ..Limits::default() }).unwrap()
+fn random_core(dice: &mut Dice) -> Core {
+    core(Limits { threads: 1 + dice.below(3), ..Limits::default() }).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +204,7 @@ async fn nothing_that_was_skipped_held_a_match() {
     for archive in 0..archives {
         let mut dice = Dice(seed + archive);
         let world = World::random(&mut dice).await;
-        let core = core(&mut dice);
+        let core = random_core(&mut dice);
         for case in 0..CONDITIONS {
             let depth = dice.below(3);
             let condition = if dice.chance(25) {
@@ -430,7 +430,7 @@ async fn a_wrong_bound_is_found_out() {
     for seed in 0..6 {
         let mut dice = Dice(77 + seed);
         let world = World::random(&mut dice).await;
-        let core = core(&mut dice);
+        let core = random_core(&mut dice);
         for column in (0..COLUMNS.len()).filter(|column| *column != grammar::EVENT_DATE) {
             for greatest in [false, true] {
                 let Some((lie, condition)) = too_narrow(&world, column, greatest) else { continue };
