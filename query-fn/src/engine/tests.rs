@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use archive::snapshot::{SnapshotFile, SnapshotQuarantine};
+use archive::snapshot::SnapshotFile;
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use common::date::{DAY_MICROS, EventDate};
 use common::ids::{DeliveryId, SegmentId, UnitId};
-use common::manifest::{FileEntry, QuarantineEntry};
-use common::schema::{file_schema, quarantine_schema};
+use common::manifest::FileEntry;
+use common::schema::file_schema;
 use common::stats::{ColumnStats, FileStats, StatValue};
 use common::{Sha256Digest, layout};
 use datafusion::parquet::arrow::ArrowWriter;
@@ -29,6 +29,7 @@ mod access;
 mod estimate;
 mod probe;
 mod pruning;
+mod rejects;
 mod sound;
 
 const DAY: i64 = 20_759; // 2026-11-02
@@ -142,43 +143,6 @@ impl Fixture {
         };
         self.put(&entry.path.clone(), bytes).await;
         self.snapshot.files.push(SnapshotFile { entry, sealed_version: Some(1), kept_rows: None });
-    }
-
-    /// A quarantine file with one record a unit.
-    async fn add_quarantine(&mut self, units: &[UnitId], kept: Option<&[UnitId]>) {
-        let rows = units.len();
-        let schema = quarantine_schema();
-        let columns = schema.fields().iter().map(|field| -> ArrayRef {
-            match (field.name().as_str(), field.data_type()) {
-                ("unit", _) => {
-                    Arc::new(StringArray::from_iter_values(units.iter().map(UnitId::to_string)))
-                }
-                (_, kind) if field.is_nullable() => new_null_array(kind, rows),
-                (_, DataType::Utf8) => Arc::new(StringArray::from(vec!["no_json"; rows])),
-                (_, DataType::Int32) => Arc::new(Int32Array::from(vec![0; rows])),
-                (_, DataType::Int64) => Arc::new(Int64Array::from(vec![0; rows])),
-                (_, DataType::Binary) => Arc::new(BinaryArray::from(vec![&b"{"[..]; rows])),
-                _ => Arc::new(TimestampMicrosecondArray::from(vec![0; rows]).with_timezone("UTC")),
-            }
-        });
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
-        let bytes = parquet(&batch);
-        let sha256 = Sha256Digest::of(&bytes);
-        let entry = QuarantineEntry {
-            path: layout::quarantine_key(sha256),
-            sha256,
-            bytes: u64::try_from(bytes.len()).unwrap(),
-            rows: u64::try_from(rows).unwrap(),
-            reasons: std::collections::BTreeMap::new(),
-            version: None,
-        };
-        self.put(&entry.path.clone(), bytes).await;
-        let kept_units = kept.map(<[UnitId]>::to_vec);
-        self.snapshot.quarantine.push(SnapshotQuarantine {
-            entry,
-            sealed_version: None,
-            kept_units,
-        });
     }
 
     async fn answer(&self, request: &Request) -> Result<Answer, QueryError> {

@@ -3,7 +3,6 @@
 //!
 //! And each attack is one: without the policy it tells the two archives apart.
 
-use arrow::array::new_null_array;
 use common::row::{RowKey, RowSeed};
 use common::schema::{EVENTS_TABLE, column_index};
 
@@ -160,41 +159,16 @@ async fn add_rejects(fixture: &mut Fixture, world: World) {
     let all = [("not_json", "{a secret"), ("too_long", "hidden"), ("not_json", "{one more")];
     let rows: Vec<_> =
         all.iter().filter(|(reason, _)| world == World::Whole || *reason == "not_json").collect();
-    let count = rows.len();
-    let schema = quarantine_schema();
-    let columns = schema.fields().iter().map(|field| -> ArrayRef {
-        match (field.name().as_str(), field.data_type()) {
-            ("reason", _) => Arc::new(StringArray::from_iter_values(rows.iter().map(|(r, _)| r))),
-            ("record" | "detail", kind) => {
-                let text = |record: &str| match world {
-                    World::Whole => record.to_owned(),
-                    World::Visible => "other".to_owned(),
-                };
-                let texts: Vec<String> = rows.iter().map(|(_, record)| text(record)).collect();
-                let texts: ArrayRef = Arc::new(StringArray::from(texts));
-                arrow::compute::cast(&texts, kind).unwrap()
-            }
-            (_, kind) if field.is_nullable() => new_null_array(kind, count),
-            (_, DataType::Utf8) => Arc::new(StringArray::from(vec!["x"; count])),
-            (_, DataType::Int32) => Arc::new(Int32Array::from(vec![0; count])),
-            (_, DataType::Int64) => Arc::new(Int64Array::from(vec![0; count])),
-            _ => Arc::new(TimestampMicrosecondArray::from(vec![0; count]).with_timezone("UTC")),
-        }
-    });
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
-    let bytes = parquet(&batch);
-    let sha256 = Sha256Digest::of(&bytes);
-    let entry = QuarantineEntry {
-        path: layout::quarantine_key(sha256),
-        sha256,
-        bytes: u64::try_from(bytes.len()).unwrap(),
-        rows: u64::try_from(count).unwrap(),
-        reasons: std::collections::BTreeMap::new(),
-        version: None,
+    let column = |name: &str, kind: &DataType| -> Option<ArrayRef> {
+        let texts: Vec<String> = match name {
+            "reason" => rows.iter().map(|(reason, _)| (*reason).to_owned()).collect(),
+            "record" | "detail" if world == World::Visible => vec!["other".to_owned(); rows.len()],
+            "record" | "detail" => rows.iter().map(|(_, record)| (*record).to_owned()).collect(),
+            _ => return None,
+        };
+        Some(arrow::compute::cast(&StringArray::from(texts), kind).unwrap())
     };
-    fixture.put(&entry.path.clone(), bytes).await;
-    let one = SnapshotQuarantine { entry, sealed_version: Some(1), kept_units: None };
-    fixture.snapshot.quarantine.push(one);
+    fixture.add_rejects(rows.len(), &column, None).await;
 }
 
 /// What a caller is told: rows or error, and the receipt without the time it took.
