@@ -21,6 +21,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::ScalarUDF;
 
+pub(crate) use operators::compares;
 use scalar::{Definition, Function};
 
 /// Adds functions and operators to what queries may use.

@@ -100,7 +100,8 @@ impl Get<'_> {
     }
 }
 
-fn compares(op: Operator) -> bool {
+/// Whether an operator holds its sides against each other.
+pub(crate) fn compares(op: Operator) -> bool {
     matches!(
         op,
         Operator::Eq

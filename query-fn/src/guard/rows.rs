@@ -3,10 +3,11 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 
 use super::Room;
+use crate::functions::compares;
 
 /// Rows in a batch of an optimized plan with so many guarded calls.
 ///
@@ -51,7 +52,7 @@ fn constant_bytes(expr: &Expr) -> Result<usize, DataFusionError> {
                 TreeNodeRecursion::Jump
             }
             Expr::Like(_) | Expr::SimilarTo(_) => TreeNodeRecursion::Jump,
-            Expr::BinaryExpr(binary) if is_compared(binary.op) => {
+            Expr::BinaryExpr(binary) if compares(binary.op) => {
                 for side in [&binary.left, &binary.right] {
                     if !matches!(**side, Expr::Literal(..)) {
                         bytes = bytes.saturating_add(constant_bytes(side)?);
@@ -68,24 +69,6 @@ fn constant_bytes(expr: &Expr) -> Result<usize, DataFusionError> {
 /// Bytes that a constant takes for each row.
 fn width(value: &ScalarValue) -> usize {
     value.size().saturating_sub(size_of::<ScalarValue>())
-}
-
-fn is_compared(operator: Operator) -> bool {
-    matches!(
-        operator,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-            | Operator::RegexMatch
-            | Operator::RegexIMatch
-            | Operator::RegexNotMatch
-            | Operator::RegexNotIMatch
-    )
 }
 
 /// Rows in a batch, where nothing is said against it.
