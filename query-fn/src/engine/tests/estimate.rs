@@ -2,6 +2,7 @@
 //! as ingest writes them.
 
 use super::*;
+use crate::fetch::SMALL_FILE_BYTES;
 use crate::prices::Dollars;
 use crate::request::Caps;
 
@@ -16,7 +17,10 @@ const SCAN: &str = "SELECT count(principal), count(http_status) FROM mesh_events
 
 impl Priced {
     async fn new() -> Self {
-        let mut fixture = Fixture::new().await;
+        Self::over(Fixture::new().await)
+    }
+
+    fn over(mut fixture: Fixture) -> Self {
         let asked = Meter::new(Allowance::default());
         let inner = Arc::clone(&fixture.store);
         fixture.store = Arc::new(Metered { inner, meter: Arc::clone(&asked) });
@@ -153,4 +157,133 @@ async fn what_reads_nothing_costs_nothing_and_what_never_ends_fits_no_cap() {
     let estimate = priced.estimate(&request(needle, Caps::default())).await.unwrap();
     let Estimate { files, files_pruned_partition, files_pruned_statistics, .. } = estimate;
     assert_eq!((files, files_pruned_partition, files_pruned_statistics), (1, 1, 1));
+}
+
+/// Row groups of a long file.
+const GROUPS: i32 = 4;
+
+impl Fixture {
+    /// A file of four row groups, in each of which a path has so many times 64 characters that do
+    /// not repeat. Numbers and times ascend from group to group.
+    async fn add_long(&mut self, day: i64, digests: usize) {
+        let schema = file_schema();
+        let properties = WriterProperties::builder()
+            .set_column_bloom_filter_enabled(ColumnPath::from("request_id"), true)
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties)).unwrap();
+        for group in 0..GROUPS {
+            let first = i64::from(group) * ROWS;
+            let columns = schema.fields().iter().map(|field| -> ArrayRef {
+                let rows = first..first + ROWS;
+                let texts = |text: &dyn Fn(i64) -> String| -> ArrayRef {
+                    Arc::new(StringArray::from(rows.clone().map(text).collect::<Vec<_>>()))
+                };
+                match field.name().as_str() {
+                    "request_id" => texts(&|i| format!("req-{day}-{i}")),
+                    "url_path" => texts(&|i| {
+                        let part = |n| Sha256Digest::of(format!("{day} {i} {n}").as_bytes());
+                        (0..digests).map(|n| part(n).to_string()).collect()
+                    }),
+                    "http_status" => Arc::new(Int32Array::from(vec![200 + group; 100])),
+                    "segment_row" => Arc::new(Int64Array::from_iter_values(rows)),
+                    "event_time" => {
+                        let micros = rows.map(|i| day * DAY_MICROS + i * 60_000_000);
+                        let times = TimestampMicrosecondArray::from_iter_values(micros);
+                        Arc::new(times.with_timezone("UTC"))
+                    }
+                    _ => column(field, day),
+                }
+            });
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+            writer.write(&batch).unwrap();
+            writer.flush().unwrap();
+        }
+        let _ = writer.close().unwrap();
+        let sha256 = Sha256Digest::of(&bytes);
+        let event_date = EventDate::of_micros(day * DAY_MICROS);
+        let mut entry = self.snapshot.files[0].entry.clone();
+        entry.path = layout::data_key(event_date, sha256);
+        entry.sha256 = sha256;
+        entry.bytes = u64::try_from(bytes.len()).unwrap();
+        assert!(entry.bytes > SMALL_FILE_BYTES, "{} bytes", entry.bytes);
+        entry.rows = 4 * 100;
+        entry.segment = SegmentId::of(DeliveryId(sha256), event_date);
+        entry.event_date = event_date;
+        entry.event_time_micros_min = day * DAY_MICROS;
+        entry.event_time_micros_max = day * DAY_MICROS + (4 * ROWS - 1) * 60_000_000;
+        entry.stats.clear();
+        self.put(&entry.path.clone(), bytes).await;
+        self.snapshot.files.push(SnapshotFile { entry, sealed_version: Some(1), kept_rows: None });
+    }
+}
+
+/// A short file, and long ones whose row groups are near each other and far apart.
+async fn several_groups() -> Priced {
+    let mut fixture = Fixture::new().await;
+    fixture.snapshot.files.truncate(1);
+    // Of two threads with parts of one file, the second may come when the first has left, and read
+    // the end of the file again.
+    fixture.limits.threads = 1;
+    for (day, digests) in [(DAY + 1, 8), (DAY + 2, 60), (DAY + 3, 400)] {
+        fixture.add_long(day, digests).await;
+    }
+    Priced::over(fixture)
+}
+
+/// What a query was said to read and what it then read, each by one that knows nothing: bytes and
+/// requests, as the store was asked.
+async fn said_and_read(priced: &Priced, sql: &str) -> ([u64; 2], [u64; 2], Receipt) {
+    let request = request(sql, Caps::default());
+    let estimate = priced.estimate(&request).await.unwrap();
+    assert_eq!((estimate.files_sampled, estimate.files_guessed), (3, 0), "{sql}");
+    let said = [estimate.bytes.unwrap(), estimate.requests.unwrap()];
+    let before = [priced.asked.bytes(), priced.asked.requests()];
+    let receipt = priced.receipt(&request).await.unwrap();
+    let read = [priced.asked.bytes() - before[0], priced.asked.requests() - before[1]];
+    assert_eq!([receipt.bytes_read, receipt.requests], read, "{sql}");
+    (said, read, receipt)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_of_several_row_groups_is_what_was_said_to_the_byte_and_the_request() {
+    let priced = several_groups().await;
+    for sql in [
+        "SELECT count(url_path) FROM mesh_events",
+        "SELECT decision, url_path FROM mesh_events",
+        "SELECT http_status, count(*) FROM mesh_events GROUP BY 1",
+        "SELECT * FROM mesh_events",
+    ] {
+        let (said, read, receipt) = said_and_read(&priced, sql).await;
+        assert_eq!(said, read, "{sql}");
+        assert_eq!(receipt.row_groups_read, 4 + 3 * 4, "{sql}");
+    }
+    // Of columns that lie apart, one came along with the end; without it what is between is read.
+    let apart = "SELECT count(request_id), max(segment_row) FROM mesh_events";
+    let (said, read, _) = said_and_read(&priced, apart).await;
+    assert!(said[0] > read[0] && said[1] == read[1], "{said:?}, {read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_row_groups_are_left_out_no_more_is_read_than_was_said() {
+    let priced = several_groups().await;
+    let day = DAY + 3;
+    // The short file, whose groups have the statuses 200 and 403 and rows below 100, comes along.
+    for (condition, groups_read) in [
+        ("http_status = 203".to_owned(), 4 + 3),
+        ("http_status > 202".to_owned(), 4 + 3),
+        ("segment_row BETWEEN 100 AND 299".to_owned(), 3 * 2),
+        ("event_time >= '2026-11-03T05:00:00Z'".to_owned(), 1 + 2 * 4),
+        ("http_status = 200 AND url_path LIKE 'f%'".to_owned(), 3),
+        (format!("request_id = 'req-{day}-250'"), 1),
+        (format!("request_id = 'req-{day}-250' AND http_status = 202"), 1),
+    ] {
+        let sql = format!(
+            "SELECT count(*), count(url_path), count(raw) FROM mesh_events WHERE {condition}"
+        );
+        let (said, read, receipt) = said_and_read(&priced, &sql).await;
+        assert!(read[0] < said[0] && read[1] < said[1], "{sql}: {said:?}, {read:?}");
+        assert_eq!(receipt.row_groups_read, groups_read, "{sql}");
+    }
 }
