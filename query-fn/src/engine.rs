@@ -521,7 +521,7 @@ async fn physical_plan(
     let planner = Arc::clone(state.query_planner());
     let physical = planner.create_physical_plan(&logical, &state).await.map_err(planning)?;
     let physical = alike::looked_at_once(physical).map_err(planning)?;
-    let plan = guard::guarded_plan(physical, room).map_err(planning)?;
+    let plan = guard::guarded_plan(physical, room, &stop).map_err(planning)?;
     Ok(Planned { plan, context: state.task_ctx(), is_ordered })
 }
 

@@ -6,8 +6,8 @@
 //! (`forecast`), takes a few rows at a time, and stops when nobody waits any more. Operators are
 //! functions with a sign for a name (`operator`). What remains is width: a long value that is
 //! repeated on each row of a batch. It decides how many rows a batch has (`rows`), and may not go
-//! into a join at all (`width`). What windows hold is counted in the pool (`window`); both look at
-//! batches on their way (`through`).
+//! into a join at all (`width`). What windows hold is counted in the pool (`window`), and what joins
+//! make is stopped (`stop`); these look at batches on their way (`through`).
 
 mod call;
 mod forecast;
@@ -101,10 +101,11 @@ pub(crate) fn guarded(
 pub(crate) fn guarded_plan(
     plan: Arc<dyn ExecutionPlan>,
     room: Room,
+    stop: &Stop,
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
     plan.transform_up(|node| {
-        let node = width::guarded(node, room)?;
-        window::guarded(node)
+        let node = window::guarded(width::guarded(node, room)?)?;
+        Ok(stop::stoppable(node, stop))
     })
     .map(|guarded| guarded.data)
 }

@@ -1,5 +1,6 @@
 //! Tells what computes for long that nobody waits any more.
 
+use std::fmt::{self, Display};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
+
+use super::through::{Inspect, Look, Plan, Through};
+use super::width::repeats_rows;
 
 /// A flag that is raised once.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +79,32 @@ pub(crate) fn stoppable_joins(plan: LogicalPlan, stop: &Stop) -> Result<LogicalP
         })
     })?;
     Ok(changed.data)
+}
+
+/// The node, if it makes many rows of one behind a look whether the query has ended: what reads them
+/// may never wait, and so never hear that nobody waits for it.
+pub(super) fn stoppable(node: Transformed<Plan>, stop: &Stop) -> Transformed<Plan> {
+    if repeats_rows(&node.data) {
+        return Transformed::yes(Through::plan(&node.data, stop.clone()));
+    }
+    node
+}
+
+impl Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Inspect for Stop {
+    fn name(&self) -> &'static str {
+        "StopGuard"
+    }
+
+    fn begin(&self, _: usize, _: &TaskContext) -> Look {
+        let stop = self.clone();
+        Box::new(move |_| stop.check())
+    }
 }
 
 /// A truth as it is, unless the query has ended.

@@ -92,7 +92,7 @@ async fn run(sql: &str, memory_bytes: usize) -> Result<String, DataFusionError> 
         guarded(plan, room, &Stop::default()).map_err(|e| DataFusionError::Plan(e.to_string()))?;
     let plan = state.optimize(&plan)?;
     let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
-    let plan = guarded_plan(plan, room)?;
+    let plan = guarded_plan(plan, room, &Stop::default())?;
     let batches = datafusion::physical_plan::collect(plan, state.task_ctx()).await?;
     Ok(arrow::util::pretty::pretty_format_batches(&batches)?.to_string())
 }

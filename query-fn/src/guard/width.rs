@@ -43,7 +43,8 @@ pub(super) fn guarded(node: Plan, room: Room) -> Result<Transformed<Plan>> {
     Ok(Transformed::no(node))
 }
 
-fn repeats_rows(node: &Plan) -> bool {
+/// Whether a node makes many rows of one.
+pub(super) fn repeats_rows(node: &Plan) -> bool {
     node.is::<CrossJoinExec>()
         || node.is::<NestedLoopJoinExec>()
         || node.is::<HashJoinExec>()

@@ -789,6 +789,14 @@ SELECT count(*) FROM generate_series(TIMESTAMP '1970-01-01', TIMESTAMP '2200-01-
 -- expect: LIMIT_TIME
 SELECT count(*) FROM generate_series(1, 1000000000) a, generate_series(1, 1000000000) b
 
+-- name: endless_cross_join_of_what_is_held
+-- expect: LIMIT_TIME
+SELECT sum(a.value * b.value % 7) FROM range(0, 1000000) a, range(0, 1000000) b
+
+-- name: endless_unnest
+-- expect: LIMIT_TIME
+SELECT sum(x % 7) FROM (SELECT unnest(range(0, 100000)) AS x FROM range(0, 1000000000)) AS t
+
 -- name: endless_nested_loop
 -- expect: LIMIT_TIME
 SELECT count(*) FROM range(1, 1000000) a JOIN range(1, 1000000) b ON a.value % 7919 > b.value % 7907 AND a.value + b.value = -1
