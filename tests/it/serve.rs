@@ -15,7 +15,7 @@ use meshledger_tests::laptop::Laptop;
 use meshledger_tests::ministack::wait_for;
 use meshledger_tests::otlp;
 use meshledger_tests::records::{good, lines};
-use meshledger_tests::server::{Server, send};
+use meshledger_tests::server::{Reply, Server, send};
 use meshledger_tests::tamper::files_below;
 use serde_json::{Value, json};
 
@@ -467,3 +467,53 @@ fn metrics_go_to_the_collector_that_is_named() {
     }
     let _ = server.stop();
 }
+
+#[test]
+fn more_queries_than_may_run_and_wait_are_told_to_come_back() {
+    const AT_ONCE: usize = 8 + 64;
+    let laptop = Laptop::empty();
+    let server = Server::start(&laptop, &["--trail", "off"]);
+    let ask = |sql: &str, milliseconds: u64| {
+        let body = json!({"sql": sql, "limits": {"milliseconds": milliseconds}}).to_string();
+        server.send("POST /v1/query", &[JSON], body.as_bytes())
+    };
+    let code = |reply: &Reply| reply.json()["error"]["code"].as_str().unwrap().to_owned();
+    // Computes until its time is over.
+    let endless =
+        "SELECT sum(a.value * b.value % 7) FROM range(0, 1000000) AS a, range(0, 1000000) AS b";
+    let (sender, replies) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..=AT_ONCE {
+            let sender = sender.clone();
+            scope.spawn(move || sender.send(ask(endless, ENDLESS_MILLISECONDS)).unwrap());
+        }
+        // One too many, whichever came last: as long as the others run and wait, no other is
+        // answered.
+        let refused = replies.recv().unwrap();
+        assert_eq!((refused.status, code(&refused).as_str()), (503, "LIMIT_QUERIES"));
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(text.contains("8 queries run and 64 wait"), "{text}");
+        // So is a quick one.
+        let quick = ask("SELECT 1 AS n", ENDLESS_MILLISECONDS);
+        assert_eq!((quick.status, code(&quick).as_str()), (503, "LIMIT_QUERIES"));
+        // What is no query needs no place.
+        let wrong = ask("SELEC", ENDLESS_MILLISECONDS);
+        assert_eq!(code(&wrong), "SYNTAX");
+    });
+    drop(sender);
+    let codes: Vec<String> = replies.iter().map(|reply| code(&reply)).collect();
+    assert_eq!(codes.len(), AT_ONCE);
+    // Eight ran until their time was over; who waited as long had no turn, or a short one.
+    let ran = codes.iter().filter(|code| *code == "LIMIT_TIME").count();
+    let waited = codes.iter().filter(|code| *code == "LIMIT_QUERIES").count();
+    assert!(ran >= 8 && ran + waited == AT_ONCE, "{codes:?}");
+    let answered = || {
+        let reply = ask("SELECT 1 AS n", ENDLESS_MILLISECONDS);
+        reply.status == 200 && reply.json()["rows"] == json!([{"n": 1}])
+    };
+    assert!(wait_for(Duration::from_secs(60), answered));
+    let _ = server.stop();
+}
+
+/// Longer than it takes until as many queries have come as may.
+const ENDLESS_MILLISECONDS: u64 = 8_000;
