@@ -3,6 +3,8 @@
 //! Only the files of this module, and `web.rs`, name `object_store`. Conditional writes whose outcome the store
 //! does not tell are resolved here, by reading again, so that nobody above has to.
 
+#[cfg(target_os = "linux")]
+mod cached;
 mod clients;
 mod counted;
 mod landing;

@@ -54,6 +54,11 @@ impl LocalStore {
         Self { folder: Arc::new(Folder { root, synced: Mutex::default() }) }
     }
 
+    /// Where the folder is.
+    pub(super) fn root(&self) -> &Path {
+        &self.folder.root
+    }
+
     /// Refuses a key with a symbolic link on its way.
     pub(super) async fn check_links(&self, key: &str) -> Result<(), ArchiveError> {
         self.run(key, |folder, key| folder.path(key).map(|_| ())).await

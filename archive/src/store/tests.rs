@@ -132,6 +132,82 @@ async fn the_view_for_engines_counts_and_does_not_write() {
     assert_eq!(usage, expected);
 }
 
+/// Whether this folder's file system says which bytes are in memory.
+#[cfg(target_os = "linux")]
+fn tells_what_is_cached(file: &std::path::Path) -> bool {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let file = std::fs::File::open(file).unwrap();
+    let mut byte = [0];
+    preadv2(&file, &mut [std::io::IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT).is_ok()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_in_memory_of_a_folder_is_read_while_all_threads_that_may_wait_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/a"), b"0123456789").unwrap();
+    if !tells_what_is_cached(&folder.path().join("data/a")) {
+        return;
+    }
+    let objects = open(folder.path()).reader().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let waiting = runtime.spawn_blocking(move || released.recv());
+    let key = Path::from("data/a");
+    let limit = Duration::from_secs(60);
+    let read = runtime
+        .block_on(async { tokio::time::timeout(limit, objects.get_range(&key, 3..6)).await });
+    release.send(()).unwrap();
+    runtime.block_on(waiting).unwrap().unwrap();
+    assert_eq!(read.expect("it waited for a thread").unwrap(), "345");
+}
+
+#[tokio::test]
+async fn a_range_says_of_its_file_what_a_head_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let _ = store.put_new("data/a", Bytes::from_static(b"0123456789")).await.unwrap();
+    let (objects, key) = (store.reader().unwrap(), Path::from("data/a"));
+    let expected = objects.head(&key).await.unwrap();
+    let of = |range: Range<u64>, if_match: Option<String>| {
+        let range = Some(range.into());
+        objects.get_opts(&key, object_store::GetOptions { range, if_match, ..Default::default() })
+    };
+    for if_match in [None, expected.e_tag.clone()] {
+        let found = of(2..5, if_match).await.unwrap();
+        assert_eq!((&found.meta, found.range.clone()), (&expected, 2..5));
+        assert_eq!(found.bytes().await.unwrap(), "234");
+    }
+    let refused = of(2..5, Some("another".to_owned())).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, object_store::Error::Precondition { .. }), "{refused}");
+    // Beyond the end there is nothing, as in a bucket; of what is partly there, that part.
+    assert!(of(10..12, None).await.is_err());
+    assert_eq!(of(8..12, None).await.unwrap().bytes().await.unwrap(), "89");
+    store.delete("data/a").await.unwrap();
+    let gone = of(2..5, None).await.map(|_| ()).unwrap_err();
+    assert!(matches!(gone, object_store::Error::NotFound { .. }), "{gone}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_pipe_holds_nothing_that_is_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        folder.path().join("a"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    assert!(cached::read(folder.path(), "a", &(0..1)).is_none());
+}
+
 #[tokio::test]
 async fn the_view_for_engines_follows_no_links() {
     let folder = tempfile::tempdir().unwrap();
