@@ -244,8 +244,9 @@ impl Folding {
         let few = columns.iter().map(|column| take(column, &firsts, None));
         let few = few.collect::<std::result::Result<Vec<_>, _>>()?;
         self.groups.intern(&few, &mut groups)?;
-        let group = |kind: &usize| {
-            groups.get(*kind).copied().ok_or_else(|| {
+        let group = |kind: &u32| {
+            let group = usize::try_from(*kind).ok().and_then(|kind| groups.get(kind));
+            group.copied().ok_or_else(|| {
                 DataFusionError::Internal(format!("no group for the rows of kind {kind}"))
             })
         };

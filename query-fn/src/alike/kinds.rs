@@ -10,7 +10,7 @@ use arrow::datatypes::{
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
     /// By row, the number of its kind.
-    pub(super) of_rows: Vec<usize>,
+    pub(super) of_rows: Vec<u32>,
     /// By kind, its first row.
     pub(super) firsts: Vec<u32>,
 }
@@ -18,17 +18,22 @@ pub(super) struct Kinds {
 /// Sorts rows by kind; kept from batch to batch for its memory.
 #[derive(Debug)]
 pub(super) struct Sorter {
-    slots: Vec<Slot>,
+    slots: Box<[Slot; SLOTS]>,
     /// Slots of another stamp are empty.
     stamp: u32,
 }
 
+/// A kind, where its key is looked for.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    key: u128,
-    kind: usize,
+    key: Key,
+    kind: u32,
     stamp: u32,
 }
+
+/// What tells rows of a column apart: a value or a view. In two words, which need no padding.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Key(u64, u64);
 
 /// Whether columns of a type can be sorted.
 pub(super) fn is_sortable(kind: &DataType) -> bool {
@@ -46,12 +51,12 @@ pub(super) fn is_sortable(kind: &DataType) -> bool {
 
 impl Sorter {
     pub(super) fn new() -> Self {
-        Self { slots: vec![Slot::default(); SLOTS], stamp: 0 }
+        Self { slots: Box::new([Slot::default(); SLOTS]), stamp: 0 }
     }
 
     /// Bytes it takes.
     pub(super) const fn bytes(&self) -> usize {
-        self.slots.len().saturating_mul(size_of::<Slot>())
+        size_of_val(&*self.slots)
     }
 
     /// The kinds of rows by all of these columns; `None` if more than a quarter of the rows differ,
@@ -65,46 +70,43 @@ impl Sorter {
             if other.firsts.len() == 1 {
                 continue;
             }
-            let (left, right) = (&kinds.of_rows, &other.of_rows);
-            let pair = |row: usize| match (left.get(row), right.get(row)) {
-                (Some(left), Some(right)) => (wide(*left) << 64) | wide(*right),
-                _ => 0,
-            };
-            kinds = self.sort(left.len(), None, pair)?;
+            let pairs = kinds.of_rows.iter().zip(&other.of_rows);
+            let keys = pairs.map(|(left, right)| Key(u64::from(*left), u64::from(*right)));
+            kinds = self.sort(keys, None)?;
         }
         Some(kinds)
     }
 
     fn of_column(&mut self, column: &ArrayRef) -> Option<Kinds> {
-        let (rows, nulls) = (column.len(), column.nulls());
+        let nulls = column.nulls();
+        let small = |value: i32| Key(u64::from(value.cast_unsigned()), 0);
+        let large = |value: i64| Key(value.cast_unsigned(), 0);
         match column.data_type() {
             DataType::Utf8View => {
-                let views = column.as_string_view().views();
-                self.sort(rows, nulls, |row| at(views, row))
+                self.sort(column.as_string_view().views().iter().map(|view| key(*view)), nulls)
             }
             DataType::BinaryView => {
-                let views = column.as_binary_view().views();
-                self.sort(rows, nulls, |row| at(views, row))
+                self.sort(column.as_binary_view().views().iter().map(|view| key(*view)), nulls)
             }
             DataType::Boolean => {
-                let values = column.as_boolean().values();
-                self.sort(rows, nulls, |row| u128::from(values.value(row)))
+                let values = column.as_boolean().values().iter();
+                self.sort(values.map(|value| Key(u64::from(value), 0)), nulls)
             }
             DataType::Date32 => {
-                let values = column.as_primitive::<Date32Type>().values();
-                self.sort(rows, nulls, |row| u128::from(at(values, row).cast_unsigned()))
+                let values = column.as_primitive::<Date32Type>().values().iter();
+                self.sort(values.map(|value| small(*value)), nulls)
             }
             DataType::Int32 => {
-                let values = column.as_primitive::<Int32Type>().values();
-                self.sort(rows, nulls, |row| u128::from(at(values, row).cast_unsigned()))
+                let values = column.as_primitive::<Int32Type>().values().iter();
+                self.sort(values.map(|value| small(*value)), nulls)
             }
             DataType::Int64 => {
-                let values = column.as_primitive::<Int64Type>().values();
-                self.sort(rows, nulls, |row| u128::from(at(values, row).cast_unsigned()))
+                let values = column.as_primitive::<Int64Type>().values().iter();
+                self.sort(values.map(|value| large(*value)), nulls)
             }
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                let values = column.as_primitive::<TimestampMicrosecondType>().values();
-                self.sort(rows, nulls, |row| u128::from(at(values, row).cast_unsigned()))
+                let values = column.as_primitive::<TimestampMicrosecondType>().values().iter();
+                self.sort(values.map(|value| large(*value)), nulls)
             }
             _ => None,
         }
@@ -112,52 +114,59 @@ impl Sorter {
 
     fn sort(
         &mut self,
-        rows: usize,
+        keys: impl ExactSizeIterator<Item = Key>,
         nulls: Option<&NullBuffer>,
-        key: impl Fn(usize) -> u128,
     ) -> Option<Kinds> {
         self.stamp = self.stamp.wrapping_add(1);
         if self.stamp == 0 {
             self.slots.fill(Slot::default());
             self.stamp = 1;
         }
-        let kinds_max = (rows / ROWS_PER_KIND_MIN).clamp(KINDS_MIN, SLOTS / 2);
-        let mut kinds = Kinds { of_rows: Vec::with_capacity(rows), firsts: Vec::new() };
-        let mut nothing: Option<usize> = None;
-        let mut last: Option<(u128, usize)> = None;
-        for row in 0..rows {
-            let kind = if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                match nothing {
-                    Some(kind) => kind,
-                    None => *nothing.insert(begin(&mut kinds.firsts, row)?),
+        let rows = keys.len();
+        let mut firsts = Firsts {
+            rows: Vec::new(),
+            count_max: (rows / ROWS_PER_KIND_MIN).clamp(KINDS_MIN, SLOTS / 2),
+        };
+        let mut of_rows = Vec::with_capacity(rows);
+        let keys = (0u32..).zip(keys);
+        match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => {
+                for (row, key) in keys {
+                    of_rows.push(self.kind(key, row, &mut firsts)?);
                 }
-            } else {
-                let key = key(row);
-                match last {
-                    Some((before, kind)) if before == key => kind,
-                    _ => {
-                        let kind = self.find(key, row, &mut kinds.firsts)?;
-                        last = Some((key, kind));
-                        kind
-                    }
-                }
-            };
-            if kinds.firsts.len() > kinds_max {
-                return None;
             }
-            kinds.of_rows.push(kind);
+            Some(nulls) => {
+                let mut nothing = None;
+                for ((row, key), is_some) in keys.zip(nulls) {
+                    of_rows.push(match nothing {
+                        _ if is_some => self.kind(key, row, &mut firsts)?,
+                        Some(kind) => kind,
+                        None => *nothing.insert(firsts.begin(row)?),
+                    });
+                }
+            }
         }
-        Some(kinds)
+        Some(Kinds { of_rows, firsts: firsts.rows })
     }
 
-    /// The kind of a key, a new one if there is none; `None` if its place is crowded. Short texts
-    /// are their own keys, so that whoever writes them could crowd one place.
-    fn find(&mut self, key: u128, row: usize, firsts: &mut Vec<u32>) -> Option<usize> {
+    /// The kind of a key, a new one if there is none; `None` if there are too many.
+    fn kind(&mut self, key: Key, row: u32, firsts: &mut Firsts) -> Option<u32> {
+        let slot = self.slots.get(place(key) % SLOTS)?;
+        if slot.key == key && slot.stamp == self.stamp {
+            return Some(slot.kind);
+        }
+        self.search(key, row, firsts)
+    }
+
+    /// Looks for a key in all of its places; `None` if they are crowded. Short texts are their own
+    /// keys, so that whoever writes them could crowd one place.
+    #[cold]
+    fn search(&mut self, key: Key, row: u32, firsts: &mut Firsts) -> Option<u32> {
         let begin_at = place(key);
         for step in 0..STEPS_MAX {
             let slot = self.slots.get_mut((begin_at + step) % SLOTS)?;
             if slot.stamp != self.stamp {
-                let kind = begin(firsts, row)?;
+                let kind = firsts.begin(row)?;
                 *slot = Slot { key, kind, stamp: self.stamp };
                 return Some(kind);
             }
@@ -169,25 +178,35 @@ impl Sorter {
     }
 }
 
-/// A new kind, which begins with this row.
-fn begin(firsts: &mut Vec<u32>, row: usize) -> Option<usize> {
-    firsts.push(u32::try_from(row).ok()?);
-    firsts.len().checked_sub(1)
+/// The first row of each kind, as far as there may be more kinds.
+struct Firsts {
+    rows: Vec<u32>,
+    count_max: usize,
 }
 
-fn at<T: Copy + Default>(values: &[T], row: usize) -> T {
-    values.get(row).copied().unwrap_or_default()
+impl Firsts {
+    /// A new kind, which begins with this row.
+    fn begin(&mut self, row: u32) -> Option<u32> {
+        if self.rows.len() >= self.count_max {
+            return None;
+        }
+        let kind = u32::try_from(self.rows.len()).ok()?;
+        self.rows.push(row);
+        Some(kind)
+    }
 }
 
-fn wide(kind: usize) -> u128 {
-    u128::try_from(kind).unwrap_or_default()
+/// A view as it is: of a short text the text itself, of a long one its length and where it is.
+fn key(view: u128) -> Key {
+    let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
+    Key(half(view), half(view >> 64))
 }
 
 /// Where a key is looked for first.
-fn place(key: u128) -> usize {
-    const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-    let mixed = (key ^ (key >> 64)).wrapping_mul(ODD);
-    usize::try_from(mixed >> (128 - SLOTS.ilog2())).unwrap_or_default()
+fn place(key: Key) -> usize {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mixed = (key.0 ^ key.1.rotate_left(32)).wrapping_mul(ODD);
+    usize::try_from(mixed >> (u64::BITS - SLOTS.ilog2())).unwrap_or_default()
 }
 
 /// Twice as many as there may be kinds.
@@ -213,7 +232,7 @@ pub(in crate::alike) mod tests {
         let text = |number: u64| format!("{number:x}");
         let is_near = |text: &String| {
             let view = StringViewArray::from_iter_values([text]).views()[0];
-            place(view) < 8
+            place(key(view)) < 8
         };
         (0u64..).map(text).filter(is_near).take(count).collect()
     }

@@ -120,9 +120,7 @@ impl Once {
         let batch_of_few = RecordBatch::try_new_with_options(batch.schema(), columns, &options)?;
         let said = self.inner.evaluate(&batch_of_few)?;
         let ColumnarValue::Array(said) = said else { return Ok(Some(said)) };
-        let number = |kind: usize| u32::try_from(kind).unwrap_or(u32::MAX);
-        let of_rows = UInt32Array::from_iter_values(kinds.of_rows.into_iter().map(number));
-        Ok(Some(ColumnarValue::Array(take(&said, &of_rows, None)?)))
+        Ok(Some(ColumnarValue::Array(take(&said, &UInt32Array::from(kinds.of_rows), None)?)))
     }
 }
 

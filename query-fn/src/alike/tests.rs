@@ -63,8 +63,8 @@ fn batch(dice: &mut Dice, rows: usize, different: usize) -> RecordBatch {
 }
 
 /// A kind for each row by looking at all values before it.
-fn slow_kinds(columns: &[ArrayRef]) -> Vec<usize> {
-    let mut known: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+fn slow_kinds(columns: &[ArrayRef]) -> Vec<u32> {
+    let mut known: BTreeMap<Vec<String>, u32> = BTreeMap::new();
     let text = |column: &ArrayRef, row: usize| {
         format!("{:?}", datafusion::scalar::ScalarValue::try_from_array(column, row).unwrap())
     };
@@ -72,7 +72,7 @@ fn slow_kinds(columns: &[ArrayRef]) -> Vec<usize> {
     let row = |row: usize| columns.iter().map(|column| text(column, row)).collect::<Vec<_>>();
     (0..rows)
         .map(|at| {
-            let next = known.len();
+            let next = u32::try_from(known.len()).unwrap();
             *known.entry(row(at)).or_insert(next)
         })
         .collect()
@@ -97,7 +97,7 @@ fn rows_of_a_kind_hold_the_same() {
         // Views into one dictionary, and short texts, differ if and only if the values do; the
         // dictionary here has no value twice.
         assert_eq!(of_rows, expected);
-        for (kind, first) in firsts.iter().enumerate() {
+        for (kind, first) in (0u32..).zip(&firsts) {
             let found = expected.iter().position(|found| *found == kind).unwrap();
             assert_eq!(usize::try_from(*first).unwrap(), found);
         }
