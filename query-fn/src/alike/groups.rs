@@ -38,9 +38,9 @@ pub(super) fn looked_at_once(node: Transformed<Plan>) -> Result<Transformed<Plan
     if !fits(aggregate) {
         return Ok(node);
     }
+    let partial = Arc::new(aggregate.clone());
     let metrics = ExecutionPlanMetricsSet::new();
-    let alike: Plan = Arc::new(AlikeExec { partial: Arc::clone(&node.data), metrics });
-    Ok(Transformed::yes(alike))
+    Ok(Transformed::yes(Arc::new(AlikeExec { partial, metrics }) as Plan))
 }
 
 /// Whether groups are of columns that can be sorted, one of them a text, and nothing depends on the
@@ -68,27 +68,25 @@ fn fits(aggregate: &AggregateExec) -> bool {
 }
 
 /// The first half of an aggregation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct AlikeExec {
-    /// As the engine would run it, an [`AggregateExec`].
-    partial: Plan,
+    /// As the engine would run it.
+    partial: Arc<AggregateExec>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl AlikeExec {
-    fn aggregate(&self) -> Result<&AggregateExec> {
-        let found = self.partial.downcast_ref::<AggregateExec>();
-        found.ok_or_else(|| DataFusionError::Internal("expected an aggregation".to_owned()))
+    /// As the engine would run it over another input.
+    fn over(&self, inputs: Vec<Plan>) -> Result<Plan> {
+        let anew = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+        (Arc::clone(&self.partial) as Plan).replace_children(inputs, anew)
     }
 }
 
 impl DisplayAs for AlikeExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AlikeExec: ")?;
-        match self.partial.downcast_ref::<AggregateExec>() {
-            Some(aggregate) => aggregate.fmt_as(kind, f),
-            None => Ok(()),
-        }
+        self.partial.fmt_as(kind, f)
     }
 }
 
@@ -113,8 +111,7 @@ impl ExecutionPlan for AlikeExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Plan>) -> Result<Plan> {
-        let partial = Arc::clone(&self.partial).replace_children(children, anew())?;
-        Ok(Arc::new(Self { partial, metrics: ExecutionPlanMetricsSet::new() }))
+        looked_at_once(Transformed::no(self.over(children)?)).map(|plan| plan.data)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -126,29 +123,23 @@ impl ExecutionPlan for AlikeExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let input = self.aggregate()?.input().execute(partition, Arc::clone(&context))?;
+        let input = self.partial.input().execute(partition, Arc::clone(&context))?;
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let folding = Folding::begin(self.aggregate()?, partition, &context)?;
-        let partial = Arc::clone(&self.partial);
-        let given = stream::once(fold(folding, input, partial, context)).try_flatten();
+        let folding = Folding::begin(&self.partial, partition, &context)?;
+        let given = stream::once(fold(folding, input, self.clone(), context)).try_flatten();
         let given = given.inspect_ok(move |batch| metrics.output_rows().add(batch.num_rows()));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), given)))
     }
-}
-
-/// The input is another one.
-const fn anew() -> ReplaceChildrenOptions {
-    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
 }
 
 /// Folds the input, and hands over to the engine what is left of it where that is not worth it.
 async fn fold(
     mut folding: Folding,
     mut input: SendableRecordBatchStream,
-    partial: Plan,
+    whole: AlikeExec,
     context: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream> {
-    let schema = partial.schema();
+    let schema = whole.schema();
     let mut is_left = false;
     while let Some(batch) = input.next().await {
         folding.add(&batch?)?;
@@ -163,7 +154,7 @@ async fn fold(
         return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, folded)));
     }
     let rest: Plan = Arc::new(Rest::new(input));
-    let rest = partial.replace_children(vec![rest], anew())?.execute(0, context)?;
+    let rest = whole.over(vec![rest])?.execute(0, context)?;
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, folded.chain(rest))))
 }
 

@@ -202,7 +202,7 @@ async fn without_room_the_engine_goes_on_and_no_row_is_lost() {
 }
 
 #[test]
-fn a_text_is_tested_once_and_what_is_not_a_text_is_not_taken_for_one() {
+fn long_texts_are_as_many_kinds_as_there_are_texts() {
     let mut dice = Dice(14);
     let batch = batch(&mut dice, 1_000, 10);
     let names = batch.column(0).as_string_view();
