@@ -1,5 +1,6 @@
 //! What is looked up is looked for in the ends of files, before one is scanned.
 
+use datafusion::parquet::file::properties::WriterPropertiesBuilder;
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 
@@ -239,5 +240,83 @@ async fn nobody_looks_on_for_a_query_that_is_over() {
         // There is one place, which the query before gives up with its last request.
         let asked = tokio::time::timeout(hour / 60, fixture.ask_engine(&core, &request)).await;
         assert_eq!(asked.unwrap().unwrap_err().code(), Code::LimitTime);
+    }
+}
+
+impl Fixture {
+    /// One file of two row groups, in the first of which nobody has an id. Ids and principals have
+    /// bloom filters; the commit says nothing of them.
+    async fn of_two_groups() -> Self {
+        let mut fixture = Self::new().await;
+        let schema = file_schema();
+        let filters = |properties: WriterPropertiesBuilder, name: &str| {
+            properties.set_column_bloom_filter_enabled(ColumnPath::from(name), true)
+        };
+        let properties =
+            ["request_id", "principal"].into_iter().fold(WriterProperties::builder(), filters);
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), Some(properties.build()))
+                .unwrap();
+        for (with_ids, principal) in [(false, "q"), (true, "p")] {
+            let columns = schema.fields().iter().map(|field| -> ArrayRef {
+                let texts = |prefix: &str| {
+                    StringArray::from_iter_values((0..ROWS).map(|i| format!("{prefix}-{i}")))
+                };
+                match field.name().as_str() {
+                    "request_id" if with_ids => Arc::new(texts("a")),
+                    "request_id" => new_null_array(field.data_type(), 100),
+                    "principal" => Arc::new(texts(principal)),
+                    _ => column(field, DAY),
+                }
+            });
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap();
+            writer.write(&batch).unwrap();
+            writer.flush().unwrap();
+        }
+        let _ = writer.close().unwrap();
+        fixture.snapshot.files.truncate(1);
+        let entry = &mut fixture.snapshot.files[0].entry;
+        (entry.rows, entry.bytes) = (200, u64::try_from(bytes.len()).unwrap());
+        entry.stats.clear();
+        let path = entry.path.clone();
+        fixture.put(&path, bytes).await;
+        fixture
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_condition_is_enough_to_exclude_a_row_group_and_so_is_having_no_value() {
+    let fixture = Fixture::of_two_groups().await;
+    // What is there, what statistics and what bloom filters exclude.
+    for (condition, rows, statistics, bloom) in [
+        ("request_id = 'a-7' AND principal = 'p-7'", "7", 1, 0),
+        ("request_id = 'a-7' AND principal = 'p-8'", "", 1, 0),
+        // Of two filters one has the value. Both are within the bounds of the row group.
+        ("request_id = 'a-7' AND principal = 'p-421'", "", 1, 1),
+        ("request_id = 'a-421' AND principal = 'p-7'", "", 1, 1),
+        // Beyond them, and in the other row group there is no id at all.
+        ("request_id = 'zz'", "", 2, 0),
+        ("request_id = 'a-421'", "", 1, 1),
+        ("principal = 'q-9'", "9", 1, 0),
+        ("principal IN ('p-421', 'q-421')", "", 0, 2),
+    ] {
+        let sql = format!("SELECT segment_row FROM mesh_events WHERE {condition}");
+        let request = Request { explain_pruning: true, ..Request::new(&sql, Mode::Fresh) };
+        let (found, receipt) = fixture.ask(&request).await.unwrap();
+        assert_eq!(found, rows, "{sql}");
+        let file = &receipt.pruning.as_ref().unwrap().scans[0].files[0];
+        let groups = file.row_groups.unwrap();
+        let told = (groups.pruned_statistics, groups.pruned_bloom, groups.read);
+        assert_eq!(told, (statistics, bloom, 2 - statistics - bloom), "{sql}");
+        assert_eq!(file.outcome == Outcome::Read, statistics + bloom < 2, "{sql}");
+        // What is known before the scan: there is nothing to ask an end about who is no id.
+        let core = core(fixture.limits.clone()).unwrap();
+        let analyze = Request::new(format!("EXPLAIN ANALYZE {sql}"), Mode::Fresh);
+        let (plan, _) = fixture.ask_engine(&core, &analyze).await.unwrap();
+        let is_scanned =
+            plan.contains("DataSourceExec") && !plan.contains("files_pruned_row_groups=1");
+        let is_looked_up = sql.contains("request_id");
+        assert_eq!(is_scanned, statistics + bloom < 2 || !is_looked_up, "{sql}: {plan}");
     }
 }
