@@ -320,3 +320,15 @@ async fn one_condition_is_enough_to_exclude_a_row_group_and_so_is_having_no_valu
         assert_eq!(is_scanned, statistics + bloom < 2 || !is_looked_up, "{sql}: {plan}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_some_of_whose_rows_count_the_scan_decides() {
+    let mut fixture = Fixture::of_two_groups().await;
+    // None of those that have an id.
+    fixture.snapshot.files[0].kept_rows = Some(std::iter::once(0..50).collect());
+    let sql = "SELECT segment_row FROM mesh_events WHERE request_id = 'a-421'";
+    let (_, receipt) = fixture.sql(sql).await;
+    // The row group that has ids has no row that counts, and nothing is asked of it.
+    let excluded = (receipt.row_groups_pruned_statistics, receipt.row_groups_pruned_bloom);
+    assert_eq!((excluded, receipt.row_groups_read), ((1, 0), 0));
+}
