@@ -75,9 +75,9 @@ CREATE MACRO ipv4_number(a) AS
     CASE WHEN regexp_full_match(a, '(0|[1-9][0-9]{{0,2}})([.](0|[1-9][0-9]{{0,2}})){{3}}')
     THEN list_sum(list_transform([1, 2, 3, 4], lambda i: CAST(split_part(a, '.', i) AS BIGINT) << (8 * (4 - i)))) END;
 CREATE MACRO plain_address(a) AS regexp_replace(a, '^::ffff:([0-9.]+)$', '\\1', 'i');
-CREATE MACRO cidr_contains(c, a) AS
-    (ipv4_number(split_part(c, '/', 1))::BIGINT >> (32 - CAST(split_part(c || '/32', '/', 2) AS INTEGER)))
-    = (ipv4_number(plain_address(a))::BIGINT >> (32 - CAST(split_part(c || '/32', '/', 2) AS INTEGER)));
+CREATE MACRO cidr_contains(c, a) AS CASE
+    WHEN regexp_full_match(plain_address(a), '[0-9a-f]*:[0-9a-f:]*', 'i') THEN false ELSE (ipv4_number(split_part(c, '/', 1))::BIGINT >> (32 - CAST(split_part(c || '/32', '/', 2) AS INTEGER)))
+    = (ipv4_number(plain_address(a))::BIGINT >> (32 - CAST(split_part(c || '/32', '/', 2) AS INTEGER))) END;
 CREATE MACRO ip_family(a) AS CASE WHEN ipv4_number(a) IS NOT NULL THEN 4
     WHEN regexp_full_match(a, '[0-9a-f]*:[0-9a-f:]*') THEN 6 END;
 CREATE MACRO ip_is_private(a) AS
@@ -136,6 +136,7 @@ def quoted(text):
 def connect(archive):
     connection = duckdb.connect(config={"threads": "2", "memory_limit": "2GB"})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET order_by_non_integer_literal = true")
     files = ", ".join(map(quoted, data_files(archive)))
     connection.execute(
         f"CREATE VIEW mesh_events AS SELECT * FROM read_parquet([{files}],"

@@ -14,6 +14,7 @@ use std::fs;
 
 use meshledger_tests::laptop::Laptop;
 use meshledger_tests::paths::repository;
+use query_fn::QueryError;
 use shapes::Query;
 
 use crate::engines::{self, Cell, Ours, Rows};
@@ -23,6 +24,15 @@ const QUERIES: u64 = 320;
 
 /// Most differences that may be known.
 const DIFFERENCES_MAX: usize = 20;
+
+/// What the engine says of the few queries that it can not plan, which docs/sql.md names: orders and
+/// windows by some computed values, where the plan follows and that it does not satisfy the order,
+/// and groups by a column and a cast of it.
+const UNPLANNED: [&str; 2] =
+    ["Error during planning: Plan: [", "Projections require unique expression names"];
+
+/// Of so many queries, at most one may be such.
+const PLANNED_OF: usize = 100;
 
 #[expect(clippy::disallowed_methods, reason = "how a test is run is its caller's choice")]
 fn wanted(name: &str) -> Option<u64> {
@@ -80,6 +90,11 @@ fn difference(query: &Query, mut ours: Rows, mut theirs: Rows) -> Option<String>
     ))
 }
 
+fn is_unplanned(error: &QueryError) -> bool {
+    let text = error.to_string();
+    UNPLANNED.iter().any(|known| text.contains(known))
+}
+
 #[test]
 fn queries_of_a_seed_have_the_answers_that_duckdb_gives() {
     let first = wanted("MESHLEDGER_DIFF_SEED").unwrap_or(1);
@@ -87,7 +102,8 @@ fn queries_of_a_seed_have_the_answers_that_duckdb_gives() {
     eprintln!("seeds {first} to {}", first + count - 1);
     let archives = archives();
     let seeds: Vec<u64> = (first..first + count).collect();
-    let (mut wrong, mut shapes, mut filled) = (Vec::new(), BTreeMap::new(), 0);
+    let (mut wrong, mut shapes) = (Vec::new(), BTreeMap::new());
+    let (mut filled, mut unplanned) = (0, 0);
     for (number, (name, laptop)) in archives.iter().enumerate() {
         // A seed asks one archive.
         let mine = |seed: &&u64| usize::try_from(**seed % 3).unwrap() == number;
@@ -102,6 +118,10 @@ fn queries_of_a_seed_have_the_answers_that_duckdb_gives() {
                     filled += usize::from(!theirs.is_empty());
                     difference(query, ours, theirs)
                 }
+                (Err(error), Ok(_)) if is_unplanned(&error) => {
+                    unplanned += 1;
+                    None
+                }
                 (ours, theirs) => {
                     let (ours, theirs) = (ours.err(), theirs.err());
                     Some(format!("ours: {ours:?}\nDuckDB: {theirs:?}"))
@@ -113,11 +133,12 @@ fn queries_of_a_seed_have_the_answers_that_duckdb_gives() {
             }
         }
     }
-    eprintln!("{count} queries, {filled} with rows: {shapes:?}");
+    eprintln!("{count} queries, {filled} with rows, {unplanned} not planned: {shapes:?}");
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
     if count >= QUERIES {
         // Queries that find nothing, or are all of a kind, would show little.
         assert!(filled * 10 > seeds.len() * 6, "only {filled} answers have rows");
+        assert!(unplanned * PLANNED_OF <= seeds.len(), "{unplanned} are not planned");
         for name in shapes::names() {
             assert!(shapes.contains_key(name), "no query has the shape {name:?}");
         }
