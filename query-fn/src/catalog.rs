@@ -12,7 +12,7 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -26,6 +26,7 @@ use crate::error::QueryError;
 use crate::footers::Readers;
 use crate::functions;
 use crate::guard::BATCH_ROWS;
+use crate::pool::ChargedPool;
 use crate::read::STORE_URL;
 use crate::request::Limits;
 use crate::scans::Scans;
@@ -43,7 +44,7 @@ impl Shared {
         // Without a folder to spill to, dividing memory fairly only makes queries fail earlier.
         let pool: Arc<dyn MemoryPool> = match limits.spill {
             Some(_) => Arc::new(FairSpillPool::new(limits.memory_bytes)),
-            None => Arc::new(GreedyMemoryPool::new(limits.memory_bytes)),
+            None => Arc::new(ChargedPool::new(limits.memory_bytes, limits.memory_charge)),
         };
         let disk = match &limits.spill {
             Some(spill) => DiskManagerBuilder::default()

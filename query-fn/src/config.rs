@@ -1,5 +1,6 @@
 //! The settings of the query function, read and checked at its start.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,13 +26,14 @@ pub(crate) struct Function {
 /// What the program itself takes of the function's memory.
 const PROGRAM_BYTES: usize = 96 * MEGABYTE;
 
-/// How much more a query may take for a moment than it counts: a list is copied when it grows, and
-/// groups are copied when they are given away. Measured with the statements of
-/// `tests/it/hostile_sql.rs`: up to 3.9 times.
-const GROWTH: usize = 4;
+/// How much an operator may take for each byte it counts: a list is copied when it grows, and groups
+/// are copied when they are given away. Measured with the statements of `tests/it/hostile_sql.rs`:
+/// up to 3.9 times.
+const CHARGE: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// The part of the function's memory for footers at most, and the part that queries hold at least.
-const SMALL_SHARE: usize = 8;
+/// The part of the function's memory for footers at most, and the part for queries at least.
+const FOOTERS_SHARE: usize = 8;
+const QUERIES_SHARE: usize = 2;
 
 const MEGABYTE: usize = 1024 * 1024;
 
@@ -117,11 +119,12 @@ fn limits() -> Result<Limits, HostError> {
     let memory: Option<usize> = read("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
     let memory = memory.map(|megabytes| megabytes.saturating_mul(MEGABYTE));
     let for_queries =
-        |memory: usize| (memory.saturating_sub(PROGRAM_BYTES) / GROWTH).max(memory / SMALL_SHARE);
+        |memory: usize| memory.saturating_sub(PROGRAM_BYTES).max(memory / QUERIES_SHARE);
     Ok(Limits {
         memory_bytes: memory.map_or(usual.memory_bytes, for_queries),
+        memory_charge: memory.map_or(usual.memory_charge, |_| CHARGE),
         footer_bytes_max: memory.map_or(usual.footer_bytes_max, |memory| {
-            usual.footer_bytes_max.min(memory / SMALL_SHARE)
+            usual.footer_bytes_max.min(memory / FOOTERS_SHARE)
         }),
         scan_bytes_max: read("MESHLEDGER_QUERY_SCAN_BYTES_MAX")?,
         rows_max: read("MESHLEDGER_QUERY_ROWS_MAX")?,

@@ -385,7 +385,7 @@ impl Core {
         let restricted = grant.is_restricted();
         let stop = Stop::default();
         let stops = stop.on_drop();
-        let room = Room { memory_bytes: limits.memory_bytes, threads: limits.threads };
+        let room = Room { memory_bytes: limits.held_bytes_max(), threads: limits.threads };
         let bounds = (room, stop);
         let planning = physical_plan(session, statement, request.clone(), grant, bounds);
         let Planned { plan, context, is_ordered } =

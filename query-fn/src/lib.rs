@@ -35,6 +35,7 @@ mod narrow;
 mod note;
 mod pinned;
 mod plan;
+mod pool;
 mod prices;
 mod probe;
 pub mod prune;

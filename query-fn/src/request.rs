@@ -14,9 +14,12 @@ use crate::prices::Dollars;
 /// Bounds of one engine. Hitting one is an error, never a shorter answer.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Memory that the operators of all running queries may hold together, in bytes. Decoding
-    /// Parquet is on top: about 100 MB a thread.
+    /// The memory pool of all running queries, in bytes. Decoding Parquet is on top: about 100 MB a
+    /// thread.
     pub memory_bytes: usize,
+    /// Bytes of the pool that are taken for each byte an operator counts. At 1 operators may hold as
+    /// much as the pool has, and take more of the process; it is 1 if they may spill.
+    pub memory_charge: NonZeroUsize,
     /// Where operators may put what does not fit; without it they fail instead.
     pub spill: Option<Spill>,
     /// Most bytes one query may read from the store.
@@ -53,6 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: MEMORY_BYTES,
+            memory_charge: NonZeroUsize::MIN,
             spill: None,
             scan_bytes_max: None,
             rows_max: None,
@@ -152,6 +156,14 @@ pub(crate) struct TimeLimit {
 }
 
 impl Limits {
+    /// What operators of all running queries may hold together as they count it, in bytes.
+    pub(crate) fn held_bytes_max(&self) -> usize {
+        match self.spill {
+            Some(_) => self.memory_bytes,
+            None => self.memory_bytes / self.memory_charge,
+        }
+    }
+
     /// These limits, narrowed.
     pub(crate) fn within(&self, bounds: &Bounds) -> Self {
         let lower = |most: Option<u64>, asked: Option<u64>| match (most, asked) {

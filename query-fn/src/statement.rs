@@ -213,7 +213,7 @@ impl Statement {
             },
             files_hashed: known.files_hashed,
             limits: StatedLimits {
-                memory_bytes: u64::try_from(limits.memory_bytes).unwrap_or(u64::MAX),
+                memory_bytes: u64::try_from(limits.held_bytes_max()).unwrap_or(u64::MAX),
                 rows: limits.rows_max,
                 bytes: limits.scan_bytes_max,
                 milliseconds: millis(limits.time),

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 const PROGRAM: &str = "meshledger-query-fn";
 
-/// What the function is given, and may take: some for the program, here without optimisation, and of
-/// the rest a quarter for what queries hold, since they may take four times as much for a moment.
+/// What the function is given, and how much of it is the pool of queries.
 const MEMORY_MEGABYTES: u64 = 512;
+const POOL_MEGABYTES: u64 = MEMORY_MEGABYTES - 96;
 
 /// Time of a statement that may run into its limit, and of one that may not.
 const MILLISECONDS: [u64; 2] = [1_000, 60_000];
@@ -227,6 +227,8 @@ fn hostile_statements_are_refused_or_stopped_and_the_next_one_is_answered() {
     }
     eprintln!("{} MiB at rest, {} MiB at most ({})", at_rest >> 20, worst.0 >> 20, worst.1);
     assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
+    // Queries take less than their pool has, and the process less than the function.
+    assert!(worst.0 - at_rest < POOL_MEGABYTES << 20, "{} bytes ({})", worst.0, worst.1);
     assert!(worst.0 < MEMORY_MEGABYTES << 20, "{} bytes ({})", worst.0, worst.1);
     assert_eq!(files_below(&laptop.path("")), before, "a file was written");
     trap.set_nonblocking(true).unwrap();
