@@ -510,8 +510,14 @@ impl ParquetFileReaderFactory for Factory {
     ) -> datafusion::error::Result<Box<dyn AsyncFileReader + Send>> {
         let path = &part.object_meta.location;
         let hint = metadata_size_hint.and_then(|hint| u64::try_from(hint).ok());
+        let file = self.0.open(path, part.object_meta.size);
+        if part.range.is_some() {
+            // Who reads another part of it may come when this one has left. Each thread but one has
+            // its share cut out of such a file, so they are few.
+            self.0.hold(&file);
+        }
         Ok(Box::new(Reader {
-            file: self.0.open(path, part.object_meta.size),
+            file,
             files: Arc::clone(&self.0),
             first_bytes: hint.unwrap_or(SMALL_FILE_BYTES),
             wanted: part.extensions.get_arc::<Wanted>(),

@@ -223,9 +223,8 @@ impl Fixture {
 async fn several_groups() -> Priced {
     let mut fixture = Fixture::new().await;
     fixture.snapshot.files.truncate(1);
-    // Of two threads with parts of one file, the second may come when the first has left, and read
-    // the end of the file again.
-    fixture.limits.threads = 1;
+    // Which share the long files among them.
+    fixture.limits.threads = 2;
     for (day, digests) in [(DAY + 1, 8), (DAY + 2, 60), (DAY + 3, 400)] {
         fixture.add_long(day, digests).await;
     }
