@@ -4,10 +4,12 @@
 //! gives every row of a value that a file's dictionary holds the same view, sixteen bytes that say
 //! where it is. So the rows of a batch are sorted by their views (`kinds`), which takes no look at
 //! the values, and then each value is grouped (`groups`) or tested (`predicate`) once. Where too
-//! many rows differ, the engine goes on as it would have.
+//! many rows differ, the engine goes on as it would have, but that the parts of a LIKE are looked for
+//! (`pattern`).
 
 mod groups;
 mod kinds;
+mod pattern;
 mod predicate;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 
 use super::kinds::Sorter;
+use super::pattern::in_parts;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -33,7 +34,7 @@ pub(super) fn looked_at_once(node: Plan) -> Result<Transformed<Plan>> {
         let Some(column) = is_worth_it(&expr).then(|| the_text(&expr, &schema)).flatten() else {
             return Ok(Transformed::no(expr));
         };
-        let once: Arc<dyn PhysicalExpr> = Arc::new(Once::new(expr, column));
+        let once: Arc<dyn PhysicalExpr> = Arc::new(Once::new(in_parts(expr), column));
         Ok(Transformed::new(once, true, TreeNodeRecursion::Jump))
     })?;
     if !predicate.transformed {
