@@ -1,8 +1,10 @@
 //! Statistics of one file, as commits and manifests carry them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One bound of a column. Timestamps are whole microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,5 +32,62 @@ pub struct ColumnStats {
     pub nulls: u64,
 }
 
-/// Statistics by column name.
-pub type FileStats = BTreeMap<String, ColumnStats>;
+/// Statistics by column name. Copies share them until one is changed, as each query looks at all
+/// files of a snapshot of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FileStats(Arc<BTreeMap<String, ColumnStats>>);
+
+impl FileStats {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Deref for FileStats {
+    type Target = BTreeMap<String, ColumnStats>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for FileStats {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<const N: usize> From<[(String, ColumnStats); N]> for FileStats {
+    fn from(columns: [(String, ColumnStats); N]) -> Self {
+        columns.into_iter().collect()
+    }
+}
+
+impl FromIterator<(String, ColumnStats)> for FileStats {
+    fn from_iter<T: IntoIterator<Item = (String, ColumnStats)>>(columns: T) -> Self {
+        Self(Arc::new(columns.into_iter().collect()))
+    }
+}
+
+impl<'a> IntoIterator for &'a FileStats {
+    type Item = (&'a String, &'a ColumnStats);
+    type IntoIter = btree_map::Iter<'a, String, ColumnStats>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl Serialize for FileStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileStats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::deserialize(deserializer).map(|columns| Self(Arc::new(columns)))
+    }
+}
