@@ -16,10 +16,11 @@ use memchr::memmem::Finder;
 
 /// A LIKE whose parts are looked for, if it is one; the expression as it is, if not.
 pub(super) fn in_parts(expr: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-    match expr.downcast_ref::<LikeExpr>().and_then(Parts::of) {
-        Some(parts) => Arc::new(LikeParts { like: expr, parts }),
-        None => expr,
-    }
+    let Some(like) = expr.downcast_ref::<LikeExpr>() else { return expr };
+    let Some(parts) = Parts::of(like) else { return expr };
+    let (text, pattern) = (Arc::clone(like.expr()), Arc::clone(like.pattern()));
+    let like = LikeExpr::new(like.negated(), like.case_insensitive(), text, pattern);
+    Arc::new(LikeParts { like: Arc::new(like), parts })
 }
 
 /// What a pattern such as `/orders/%/items` wants: how a text begins and ends, and what comes
@@ -80,7 +81,7 @@ impl Parts {
 #[derive(Debug)]
 struct LikeParts {
     /// As the engine would run it.
-    like: Arc<dyn PhysicalExpr>,
+    like: Arc<LikeExpr>,
     parts: Parts,
 }
 
@@ -110,8 +111,7 @@ impl PhysicalExpr for LikeParts {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        if let Some(like) = self.like.downcast_ref::<LikeExpr>()
-            && let ColumnarValue::Array(texts) = like.expr().evaluate(batch)?
+        if let ColumnarValue::Array(texts) = self.like.expr().evaluate(batch)?
             && let Some(found) = self.parts.look(&texts)
         {
             return Ok(ColumnarValue::Array(Arc::new(found)));
@@ -127,7 +127,7 @@ impl PhysicalExpr for LikeParts {
         self: Arc<Self>,
         children: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
-        Arc::clone(&self.like).with_new_children(children).map(in_parts)
+        (Arc::clone(&self.like) as Arc<dyn PhysicalExpr>).with_new_children(children).map(in_parts)
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
