@@ -11,10 +11,14 @@ mod sum;
 
 use std::sync::Arc;
 
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan};
 
 pub(crate) use self::casts::{keep_casts, keep_days};
 
@@ -24,6 +28,23 @@ pub(crate) fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .with_analyzer_rule(Arc::new(arithmetic::Checked))
         .with_analyzer_rule(Arc::new(casts::Casts))
+}
+
+/// The plan with each expression rewritten, of which columns and plans keep the name.
+fn rewritten(
+    plan: LogicalPlan,
+    rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        // A scan has no expressions yet; all others have their types from what they read.
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(rewrite(expr, &schema)?.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(rewritten.data)
 }
 
 /// Puts a `sum` that looks in the place of the engine's.
